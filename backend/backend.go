@@ -1,0 +1,107 @@
+package backend
+
+import (
+	"context"
+	"fmt"
+
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// Backend reads a host and writes to it. Implementations hold no state between
+// calls but what Session says.
+type Backend interface {
+	// Variant is the kind of tables that the backend reads and writes.
+	Variant() ir.Variant
+	// Session opens one read-plan-write-verify cycle. On legacy it takes the xtables
+	// lock, waiting as long as ctx allows, and holds it until Close.
+	Session(ctx context.Context) (Session, error)
+	// Render writes a transaction as text, one script for each family that has
+	// blocks, IPv4 first. Pure: the same transaction gives the same bytes.
+	Render(tx ir.Transaction) ([]Script, error)
+}
+
+// Session is one cycle on a host.
+type Session interface {
+	// Snapshot reads what the scope asks for. The result is consistent: nothing that
+	// could be noticed changed between its first and its last read.
+	Snapshot(ctx context.Context, scope ir.Scope) (*ir.Snapshot, error)
+	// Check has the tool parse the script without applying it. It is no dry run
+	// (FIELD M-2).
+	Check(ctx context.Context, s Script) error
+	// Apply sends the script. A *ScriptError says which line the tool refused; the
+	// tables whose COMMIT stands before that line may have been changed.
+	Apply(ctx context.Context, s Script) error
+	// Notes are sentences that a plan must show about how the session works, e.g.
+	// that the lock is not honoured by the tool at hand.
+	Notes() []string
+	// Close ends the session and gives back the lock.
+	Close() error
+}
+
+// Script is restore text and where each of its lines comes from.
+type Script struct {
+	Family ir.Family
+	Text   string
+	// Origin has one entry for each line of Text.
+	Origin []Line
+}
+
+// Line says where a line of a script comes from.
+type Line struct {
+	// Span is the YAML value that asks for the line; zero for lines that follow from
+	// the host's state.
+	Span diag.Span
+	// Table is the table of the line's block, Block its index in the transaction.
+	Table string
+	Block int
+	// Guard marks a line whose failure means that the host changed (OpRequire).
+	Guard bool
+}
+
+// ScriptError is a script that a tool refused.
+type ScriptError struct {
+	Script Script
+	Tool   string // e.g. iptables-nft-restore
+	// Number of the refused line, counted from 1; 0 if the tool did not say.
+	Number  int
+	Message string // what the tool said
+	Exit    int
+}
+
+func (e *ScriptError) Error() string {
+	if l := e.Line(); l != nil && !l.Span.IsZero() {
+		return fmt.Sprintf("%s: %s refused line %d: %s", l.Span, e.Tool, e.Number, e.Message)
+	}
+	return fmt.Sprintf("%s refused line %d: %s", e.Tool, e.Number, e.Message)
+}
+
+// Line is the origin of the refused line, or nil if the tool named none.
+func (e *ScriptError) Line() *Line {
+	if e.Number < 1 || e.Number > len(e.Script.Origin) {
+		return nil
+	}
+	return &e.Script.Origin[e.Number-1]
+}
+
+// Guard tells that the refused line was a guard: the host changed under us.
+func (e *ScriptError) Guard() bool { l := e.Line(); return l != nil && l.Guard }
+
+// Cmd is one run of a tool.
+type Cmd struct {
+	Argv  []string // Argv[0] is looked up in PATH
+	Env   []string // added to the runner's own environment, KEY=VALUE
+	Stdin string
+}
+
+// Result is what a tool answered.
+type Result struct {
+	Stdout, Stderr string
+	Exit           int
+}
+
+// Runner runs tools. An error means that the tool could not be run at all; a
+// tool that ran and failed has a non-zero Result.Exit.
+type Runner interface {
+	Run(ctx context.Context, cmd Cmd) (Result, error)
+}

@@ -1,0 +1,103 @@
+package ir
+
+import "slices"
+
+// Snapshot is a host as read: its state and how it was read.
+type Snapshot struct {
+	// Variant of the tables in State.
+	Variant Variant
+	State   *State
+	// Generation of the nf_tables ruleset at reading, 0 if unknown (legacy, files).
+	Generation uint32
+	// Facts that ruleset expressions can ask for; nil if there are none.
+	Facts map[string]any
+	// Values are a snapshot folder's own param values (a YAML text) and its name, or
+	// empty.
+	Values, ValuesName string
+	// Tools: name to version, as the tools print it.
+	Tools map[string]string
+	// Scope is what was read.
+	Scope Scope
+	// Warnings are what the reading tools said besides, one sentence each.
+	Warnings []string
+	// Others is what stands in the other iptables variant, as far as it was looked
+	// at: chains only.
+	Others *State
+	// Source is the name of the file or folder that it was read from; empty for a
+	// live host.
+	Source string
+}
+
+// Scope says what is to be read. The zero Scope asks for everything.
+type Scope struct {
+	// Families to read; empty means both.
+	Families []Family
+	// All reads every chain of every table.
+	All bool
+	// Tables to read in part, by table.
+	Tables map[TableKey]*TableScope
+	// Sets: names of sets whose existence matters. AllSets reads all of them.
+	Sets    []string
+	AllSets bool
+}
+
+// TableScope is the part of a table that is wanted.
+type TableScope struct {
+	// All reads every chain.
+	All bool
+	// Chains by name.
+	Chains []string
+	// Globs of chain names (owned chains, declared or stale).
+	Globs []string
+	// Refs asks that every rule that refers to a chain of Globs or in RefsTo be
+	// found, wherever it stands in the table.
+	Refs   bool
+	RefsTo []string
+}
+
+// Want adds a chain to the scope.
+func (s *Scope) Want(k ChainKey) {
+	t := s.table(k.TableKey())
+	if k.Chain != "" && !slices.Contains(t.Chains, k.Chain) {
+		t.Chains = append(t.Chains, k.Chain)
+	}
+}
+
+// WantAll adds a whole table to the scope.
+func (s *Scope) WantAll(k TableKey) { s.table(k).All = true }
+
+// WantGlob adds chains by glob, and everything that refers to them.
+func (s *Scope) WantGlob(k TableKey, glob string) {
+	t := s.table(k)
+	t.Refs = true
+	if !slices.Contains(t.Globs, glob) {
+		t.Globs = append(t.Globs, glob)
+	}
+}
+
+func (s *Scope) table(k TableKey) *TableScope {
+	if s.Tables == nil {
+		s.Tables = map[TableKey]*TableScope{}
+	}
+	t := s.Tables[k]
+	if t == nil {
+		t = &TableScope{}
+		s.Tables[k] = t
+	}
+	return t
+}
+
+// Has tells whether a chain by name is inside the scope.
+func (s *Scope) Has(k ChainKey) bool {
+	if s.All {
+		return true
+	}
+	t := s.Tables[k.TableKey()]
+	if t == nil {
+		return false
+	}
+	if t.All || slices.Contains(t.Chains, k.Chain) {
+		return true
+	}
+	return slices.ContainsFunc(t.Globs, func(g string) bool { return MatchGlob(g, k.Chain) })
+}
