@@ -1,0 +1,258 @@
+package participant
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Entry is one program. Of an entry that a ruleset adds, only Name and the five
+// lists of recognition are set. Globs are anchored; `*` stands for any text and
+// nothing else is special.
+type Entry struct {
+	// Name is how rulesets and plans call the program: [a-z0-9-]+.
+	Name string `json:"name"`
+	// Title is the program's name for people, and what part of it writes the rules.
+	Title string `json:"title,omitempty"`
+
+	// Chains are names of the program's chains. Names without `*` can be written as
+	// bare references in rulesets.
+	Chains []string `json:"chains,omitempty"`
+	// Comments that the program's rules carry; one of a rule's comments is enough.
+	Comments []string `json:"comments,omitempty"`
+	// Sets are names of the program's ipsets.
+	Sets []string `json:"sets,omitempty"`
+	// Rules are the shapes of the program's rules that neither jump to a chain of
+	// its own nor carry a comment. They count only outside other programs' chains.
+	Rules []RuleGlob `json:"rules,omitempty"`
+	// NFTTables are the program's own nftables tables, as "ip calico".
+	NFTTables []string `json:"nftTables,omitempty"`
+
+	// Tail are those of the program's rules that stand apart from its jump, at the
+	// end of a shared chain. The bare name of the participant does not mean them.
+	Tail []RuleGlob `json:"tail,omitempty"`
+	// Behaviours in the order of the file.
+	Behaviours []Behaviour `json:"behaviours,omitempty"`
+	// Marks are the packet mark bits that the program sets or reads.
+	Marks []Mark `json:"marks,omitempty"`
+	// Reserved are beginnings of chain names that nobody else should use.
+	Reserved []string `json:"reserved,omitempty"`
+	// UserChains are chains that the program creates for its users to fill.
+	UserChains []string `json:"userChains,omitempty"`
+	// Killed are substrings that get a rule deleted, whoever wrote it.
+	Killed []Killed `json:"killed,omitempty"`
+	// Sources say where all this is from: source files, issues, recordings.
+	Sources []string `json:"sources,omitempty"`
+
+	added bool // by a ruleset
+}
+
+// RuleGlob is the shape of a rule: all keys that are set hold, each by glob.
+type RuleGlob struct {
+	// Tables and Hooks narrow the glob to tables and to chains by name; empty means
+	// any.
+	Tables []string `json:"tables,omitempty"`
+	Hooks  []string `json:"hooks,omitempty"`
+	// Comment matches any of the rule's comments.
+	Comment string `json:"comment,omitempty"`
+	// Text is the whole rule behind `-A CHAIN `, as iptables-save prints it.
+	Text string `json:"text,omitempty"`
+	// Target is the target's name, or the chain that the rule jumps or goes to.
+	Target string `json:"target,omitempty"`
+	// In and Out are interface names; a negated one has "! " in front.
+	In  string `json:"in,omitempty"`
+	Out string `json:"out,omitempty"`
+	// Set matches any set that the rule refers to.
+	Set string `json:"set,omitempty"`
+}
+
+// Kind is what a program does about the place of its rules. The set is closed.
+type Kind string
+
+// The kinds of behaviour.
+const (
+	// ReassertsTop moves its rules back to the top of the chain whenever it looks.
+	ReassertsTop Kind = "reassertsTop"
+	// ReassertsBottom moves its rules back to the end of the chain.
+	ReassertsBottom Kind = "reassertsBottom"
+	// PrependsIfMissing puts a lost rule at the top and never moves a standing one.
+	PrependsIfMissing Kind = "prependsIfMissing"
+	// AppendsIfMissing puts a lost rule at the end and never moves a standing one.
+	AppendsIfMissing Kind = "appendsIfMissing"
+	// Positions keeps its rule ahead of those named in Before.
+	Positions Kind = "positions"
+	// Event writes at its own events (at the end given by At) and never looks again.
+	Event Kind = "event"
+	// RewritesTable saves, edits and restores the whole table.
+	RewritesTable Kind = "rewritesTable"
+	// Flushes empties tables that other programs share.
+	Flushes Kind = "flushes"
+	// Injects writes rules into other programs' chains or tables.
+	Injects Kind = "injects"
+)
+
+// Kinds lists every kind of behaviour.
+var kinds = []Kind{
+	ReassertsTop, ReassertsBottom, PrependsIfMissing, AppendsIfMissing, Positions, Event, RewritesTable, Flushes, Injects,
+}
+
+// Behaviour is what a program does in some hooks of some tables.
+type Behaviour struct {
+	// Tables and Hooks where it does so; empty means any.
+	Tables []string `json:"tables,omitempty"`
+	Hooks  []string `json:"hooks,omitempty"`
+	Kind   Kind     `json:"kind"`
+	// Tail tells that it is about the rules in Entry.Tail, not about the others.
+	Tail bool `json:"tail,omitempty"`
+	// At is "top" or "bottom" for Event: where new rules are put.
+	At string `json:"at,omitempty"`
+	// Before are chains that Positions stays ahead of.
+	Before []string `json:"before,omitempty"`
+	// Repair says when, e.g. "within 180 s"; it follows the sentence in Does.
+	Repair string `json:"repair,omitempty"`
+	// When is the setting or version that it depends on, in words.
+	When string `json:"when,omitempty"`
+	// NotByDefault marks what only other settings or old versions do. Placements are
+	// not checked against it.
+	NotByDefault bool `json:"notByDefault,omitempty"`
+	// Does is a sentence without a subject and without the time: "puts its jump back
+	// at position 1".
+	Does string `json:"does"`
+}
+
+// Mark is a range of packet mark bits.
+type Mark struct {
+	// Value and Mask as 0x... words.
+	Value Word `json:"value"`
+	Mask  Word `json:"mask"`
+	// Use says what for.
+	Use string `json:"use"`
+}
+
+// Killed is a substring that gets a rule deleted.
+type Killed struct {
+	Substring string `json:"substring"`
+	// AnyCase tells that upper and lower case are the same.
+	AnyCase bool `json:"anyCase,omitempty"`
+	// By says who deletes, as a clause: "rke2-killall.sh deletes ...".
+	By string `json:"by"`
+}
+
+// In tells whether the behaviour is about a chain of a table.
+func (b Behaviour) In(table, chain string) bool {
+	return oneOf(b.Tables, table) && oneOf(b.Hooks, chain)
+}
+
+// Sentence is Does and Repair, with the program's name in front.
+func (b Behaviour) Sentence(name string) string {
+	s := name + " " + b.Does
+	if b.Repair != "" {
+		s += " " + b.Repair
+	}
+	if b.When != "" {
+		s += " (" + b.When + ")"
+	}
+	return s
+}
+
+// BehavioursIn lists what the program does by default in a chain of a table, of
+// its tail rules or of its others.
+func (e *Entry) BehavioursIn(table, chain string, tail bool) []Behaviour {
+	var out []Behaviour
+	for _, b := range e.Behaviours {
+		if !b.NotByDefault && b.Tail == tail && b.In(table, chain) {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+// Applies tells whether the glob is about rules in a chain of a table.
+func (g RuleGlob) Applies(table, chain string) bool {
+	return oneOf(g.Tables, table) && oneOf(g.Hooks, chain)
+}
+
+// Literal is the length of the glob's literal text, all keys together.
+func (g RuleGlob) Literal() int {
+	n := 0
+	for _, s := range g.keys() {
+		n += literal(s)
+	}
+	return n
+}
+
+func (g RuleGlob) keys() []string {
+	return []string{g.Comment, g.Text, g.Target, g.In, g.Out, g.Set}
+}
+
+func oneOf(list []string, s string) bool { return len(list) == 0 || slices.Contains(list, s) }
+
+var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+
+// check finds what decoding cannot.
+func (e *Entry) check() error {
+	if !nameForm.MatchString(e.Name) {
+		return fmt.Errorf("participant name %q is not of the form [a-z0-9-]+", e.Name)
+	}
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	for what, list := range map[string][]string{
+		"chains": e.Chains, "comments": e.Comments, "sets": e.Sets, "reserved": e.Reserved, "userChains": e.UserChains,
+	} {
+		for _, g := range list {
+			if literal(g) == 0 {
+				bad("%s: %q has no literal text and would match everything", what, g)
+			}
+		}
+	}
+	for _, g := range slices.Concat(e.Rules, e.Tail) {
+		if g.Literal() == 0 {
+			bad("rules: a rule glob without literal text would match everything")
+		}
+	}
+	for _, t := range e.NFTTables {
+		family, name, ok := strings.Cut(t, " ")
+		if !ok || name == "" || !slices.Contains([]string{"ip", "ip6", "inet", "arp", "bridge", "netdev"}, family) {
+			bad("nftTables: %q is not a family and a name, as in \"ip calico\"", t)
+		}
+	}
+	for _, b := range e.Behaviours {
+		switch {
+		case !slices.Contains(kinds, b.Kind):
+			bad("behaviours: unknown kind %q", b.Kind)
+		case b.Does == "":
+			bad("behaviours: %s says nothing in \"does\"", b.Kind)
+		case b.At != "" && b.At != "top" && b.At != "bottom":
+			bad("behaviours: at is %q, not top or bottom", b.At)
+		case (b.Kind == Positions) != (len(b.Before) > 0):
+			bad("behaviours: %s and before do not go together", b.Kind)
+		}
+	}
+	for _, m := range e.Marks {
+		if m.Value&^m.Mask != 0 || m.Mask == 0 || m.Use == "" {
+			bad("marks: 0x%x/0x%x needs a mask that covers its value, and a use", uint32(m.Value), uint32(m.Mask))
+		}
+	}
+	for _, k := range e.Killed {
+		if k.Substring == "" || k.By == "" {
+			bad("killed: a substring and who deletes are both needed")
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("participant %s: %w", e.Name, err)
+	}
+	return nil
+}
+
+// String is the glob as a ruleset writes it.
+func (g RuleGlob) String() string {
+	var parts []string
+	for i, key := range []string{"comment", "text", "target", "in", "out", "set"} {
+		if s := g.keys()[i]; s != "" {
+			parts = append(parts, fmt.Sprintf("%s: %q", key, s))
+		}
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
+}

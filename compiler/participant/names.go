@@ -1,0 +1,171 @@
+package participant
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// near is how many letters a mistyped name may differ from the one meant.
+const near = 2
+
+// KnowsChain tells whether a name can be a bare reference to a chain: a chain
+// that an entry lists by name, or one that an entry's glob matches and that is
+// no near miss of a listed name (cali-PREROUTNG).
+func (c *Catalogue) KnowsChain(name string) bool {
+	if _, ok := c.chains.exact[name]; ok {
+		return true
+	}
+	h, ok := c.chains.find(name)
+	if !ok {
+		return false
+	}
+	for _, g := range slices.Concat(h.Entry.Chains, h.Entry.UserChains) {
+		if !strings.Contains(g, "*") && Distance(g, name) <= near {
+			return false
+		}
+	}
+	return true
+}
+
+// Suggest lists what a mistyped reference may have meant: participants, chains
+// that the catalogue lists by name, and the names in also, nearest first and at
+// most three.
+func (c *Catalogue) Suggest(name string, also ...string) []string {
+	type candidate struct {
+		name string
+		far  int
+	}
+	var all []candidate
+	add := func(s string) {
+		d := Distance(strings.ToLower(s), strings.ToLower(name))
+		if d <= max(near, len(name)/4) && !slices.ContainsFunc(all, func(c candidate) bool { return c.name == s }) {
+			all = append(all, candidate{s, d})
+		}
+	}
+	for _, s := range also {
+		add(s)
+	}
+	for _, e := range c.entries {
+		add(e.Name)
+		for _, g := range slices.Concat(e.Chains, e.UserChains) {
+			if !strings.Contains(g, "*") {
+				add(g)
+			}
+		}
+	}
+	slices.SortStableFunc(all, func(a, b candidate) int {
+		return cmp.Or(cmp.Compare(a.far, b.far), cmp.Compare(a.name, b.name))
+	})
+	var out []string
+	for _, c := range all[:min(3, len(all))] {
+		out = append(out, c.name)
+	}
+	return out
+}
+
+// Distance is the number of letters to change, add, leave out or swap with
+// their neighbour to get from one word to the other.
+func Distance(a, b string) int {
+	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row := make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			differ := 1
+			if a[i-1] == b[j-1] {
+				differ = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+differ)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last = last, row
+	}
+	return last[len(b)]
+}
+
+// ReservedName tells whether a chain name, or a glob of chain names, takes in
+// names of a program, and of which. A chain that a program gives to its users is
+// not reserved.
+func (c *Catalogue) ReservedName(chain string) (participant string, reserved bool) {
+	if !strings.Contains(chain, "*") {
+		if _, ok := c.UserChain(chain); ok {
+			return "", false
+		}
+		h, ok := c.reserved.find(chain)
+		if !ok {
+			return "", false
+		}
+		return h.Entry.Name, true
+	}
+	for _, e := range c.entries {
+		for _, p := range e.Reserved {
+			if Meet(chain, p+"*") {
+				return e.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// ReservedSet is ReservedName for sets: a program's set globs are reserved.
+func (c *Catalogue) ReservedSet(set string) (participant string, reserved bool) {
+	for _, e := range c.entries {
+		for _, g := range e.Sets {
+			if Meet(set, g) {
+				return e.Name, true
+			}
+		}
+	}
+	return "", false
+}
+
+// UserChain tells which program gives a chain of this name to its users, if any
+// does. Such a chain may be owned; it is emptied, never deleted.
+func (c *Catalogue) UserChain(chain string) (participant string, given bool) {
+	for _, e := range c.entries {
+		if slices.Contains(e.UserChains, chain) {
+			return e.Name, true
+		}
+	}
+	return "", false
+}
+
+// ReservedSubstring finds a piece of a text (a name, a comment) that gets a rule
+// deleted by somebody, and says by whom.
+func (c *Catalogue) ReservedSubstring(text string) (substring, why string, found bool) {
+	lower := strings.ToLower(text)
+	for _, e := range c.entries {
+		for _, k := range e.Killed {
+			if strings.Contains(text, k.Substring) || k.AnyCase && strings.Contains(lower, strings.ToLower(k.Substring)) {
+				return k.Substring, k.By, true
+			}
+		}
+	}
+	return "", "", false
+}
+
+// MarkOwner is a participant that uses some of a mark's bits.
+type MarkOwner struct {
+	Participant string
+	Mark
+}
+
+// MarkOwners lists who uses any bit that setting mark to value under mask
+// touches: the bits of both (0x0/0x4000 clears what kube-proxy sets).
+func (c *Catalogue) MarkOwners(value, mask uint32) []MarkOwner {
+	var out []MarkOwner
+	for _, e := range c.entries {
+		for _, m := range e.Marks {
+			if (value|mask)&uint32(m.Mask) != 0 {
+				out = append(out, MarkOwner{e.Name, m})
+			}
+		}
+	}
+	return out
+}
