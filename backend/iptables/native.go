@@ -1,0 +1,361 @@
+package iptables
+
+import (
+	"bytes"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"hookline/compiler/ir"
+)
+
+// examine walks a rule's expressions. It notes the counter and the jump, and
+// decides whether the rule is native: whether an expression stands in it that
+// iptables-nft does not write, or in an order in which iptables-nft does not
+// write it, so that what it prints of the rule cannot be trusted (FIELD M-26:
+// it drops what it does not know and exits 0).
+//
+// What iptables-nft writes is, in this order: conditions, a counter, one action.
+// A condition is a load (payload or meta), perhaps a bitwise mask, and a
+// comparison; or an xt match; or a limit. Forms that it does not write but has
+// always read back with their meaning count as its own: interfaces by index,
+// the protocol as a byte of the IP header, a rule without a counter.
+func (r *kernelRule) examine(f ir.Family) error {
+	w := walker{rule: r, v6: f == ir.IPv6}
+	err := eachAttr(r.exprs, func(_ uint16, elem []byte) error {
+		var name, data []byte
+		err := eachAttr(elem, func(typ uint16, b []byte) error {
+			switch typ {
+			case unix.NFTA_EXPR_NAME:
+				name = cut(b)
+			case unix.NFTA_EXPR_DATA:
+				data = b
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		return w.step(string(name), data)
+	})
+	w.end()
+	return err
+}
+
+// field is what a load put into the register.
+type field uint8
+
+const (
+	fieldNone field = iota
+	fieldSource
+	fieldDest
+	fieldIn
+	fieldOut
+	fieldProto
+	fieldFragment
+	fieldMark
+	fieldSport
+	fieldDport
+	fieldTCPFlags
+	fieldValue // an immediate value, for the meta expression behind TRACE
+)
+
+var fieldNames = [...]string{
+	fieldSource: "saddr", fieldDest: "daddr", fieldIn: "iifname", fieldOut: "oifname", fieldProto: "l4proto",
+	fieldFragment: "frag-off", fieldMark: "mark", fieldSport: "sport", fieldDport: "dport", fieldTCPFlags: "tcp flags",
+}
+
+// walker is the state of one walk over a rule.
+type walker struct {
+	rule    *kernelRule
+	v6      bool
+	loaded  field
+	masked  bool
+	one     bool  // the immediate value is 1
+	tcpUDP  uint8 // the transport protocol, once it was compared with and is tcp or udp
+	seen    [fieldValue]bool
+	counted bool
+	acted   bool
+}
+
+// native marks the rule, if it is not marked yet.
+func (w *walker) native(format string, args ...any) {
+	if w.rule.native == "" {
+		w.rule.native = fmt.Sprintf(format, args...)
+	}
+}
+
+func (w *walker) step(name string, data []byte) error {
+	var a attrs
+	if err := a.read(data); err != nil {
+		return err
+	}
+	if w.acted {
+		w.native("%s behind the action", name)
+	}
+	switch name {
+	case "payload":
+		w.load(w.payload(&a))
+	case "meta":
+		w.meta(&a)
+	case "bitwise":
+		w.bitwise(&a)
+	case "cmp":
+		w.compare(&a)
+	case "range":
+		if w.loaded != fieldSport && w.loaded != fieldDport || w.masked {
+			w.native("%s range", fieldNames[w.loaded])
+		}
+		w.condition()
+	case "lookup":
+		w.native("%s @%s", fieldNames[w.loaded%fieldValue], cut(a[unix.NFTA_LOOKUP_SET]))
+		w.loaded = fieldNone
+	case "counter":
+		if w.counted {
+			w.native("second counter")
+		}
+		w.counted = true
+		w.rule.packets, w.rule.bytes = be64(a[unix.NFTA_COUNTER_PACKETS]), be64(a[unix.NFTA_COUNTER_BYTES])
+	case "limit":
+		if be32(a[unix.NFTA_LIMIT_TYPE]) != unix.NFT_LIMIT_PKTS || be32(a[unix.NFTA_LIMIT_FLAGS]) != 0 {
+			w.native("limit")
+		}
+		w.condition()
+	case "match":
+		w.condition()
+	case "target":
+		w.acted = true
+	case "log":
+		if a[unix.NFTA_LOG_GROUP] == nil {
+			w.native("log")
+		}
+		w.acted = true
+	case "immediate":
+		return w.immediate(&a)
+	case "ct":
+		w.native("ct %s", named(ctKeys, be32(a[unix.NFTA_CT_KEY])))
+	default:
+		w.native("%s", name)
+	}
+	return nil
+}
+
+// end looks at what is left over: a loaded register that nothing compared.
+func (w *walker) end() {
+	if w.loaded != fieldNone {
+		w.native("%s without a comparison", fieldNames[w.loaded%fieldValue])
+	}
+}
+
+// load notes what stands in the register now.
+func (w *walker) load(to field) {
+	if w.loaded != fieldNone {
+		w.native("%s without a comparison", fieldNames[w.loaded%fieldValue])
+	}
+	w.loaded, w.masked = to, false
+}
+
+// payload names what a payload expression loads.
+func (w *walker) payload(a *attrs) field {
+	base, offset, n := be32(a[unix.NFTA_PAYLOAD_BASE]), be32(a[unix.NFTA_PAYLOAD_OFFSET]), be32(a[unix.NFTA_PAYLOAD_LEN])
+	if a[unix.NFTA_PAYLOAD_SREG] != nil {
+		w.native("payload write")
+		return fieldNone
+	}
+	size, source, dest := uint32(4), uint32(12), uint32(16)
+	if w.v6 {
+		size, source, dest = 16, 8, 24
+	}
+	switch {
+	case base == networkHeader && offset == source && n <= size:
+		return fieldSource
+	case base == networkHeader && offset == dest && n <= size:
+		return fieldDest
+	case base == networkHeader && !w.v6 && offset == 9 && n == 1:
+		return fieldProto
+	case base == networkHeader && !w.v6 && offset == 6 && n == 2:
+		return fieldFragment
+	case base == transportHeader && w.tcpUDP != 0 && offset == 0 && n == 2:
+		return fieldSport
+	case base == transportHeader && w.tcpUDP != 0 && offset == 2 && n == 2:
+		return fieldDport
+	case base == transportHeader && w.tcpUDP == unix.IPPROTO_TCP && offset == 13 && n == 1:
+		return fieldTCPFlags
+	}
+	w.native("@%s,%d,%d", named(payloadBases, base), offset*8, n*8)
+	return fieldNone
+}
+
+func (w *walker) meta(a *attrs) {
+	key := be32(a[unix.NFTA_META_KEY])
+	if a[unix.NFTA_META_SREG] != nil {
+		if key != unix.NFT_META_NFTRACE || w.loaded != fieldValue || !w.one {
+			w.native("meta %s set", named(metaKeys, key))
+		}
+		w.loaded, w.acted = fieldNone, true
+		return
+	}
+	switch key {
+	case unix.NFT_META_IIFNAME, unix.NFT_META_IIF:
+		w.load(fieldIn)
+	case unix.NFT_META_OIFNAME, unix.NFT_META_OIF:
+		w.load(fieldOut)
+	case unix.NFT_META_L4PROTO:
+		w.load(fieldProto)
+	case unix.NFT_META_MARK:
+		w.load(fieldMark)
+	default:
+		w.native("meta %s", named(metaKeys, key))
+	}
+}
+
+// bitwise is a mask: iptables puts one on addresses, marks, tcp flags and the
+// fragment offset.
+func (w *walker) bitwise(a *attrs) {
+	switch w.loaded {
+	case fieldSource, fieldDest, fieldMark, fieldTCPFlags, fieldFragment:
+	default:
+		w.native("%s mask", fieldNames[w.loaded%fieldValue])
+	}
+	if w.masked || be32(a[bitwiseOp]) != 0 || len(bytes.Trim(value(a[unix.NFTA_BITWISE_XOR]), "\x00")) > 0 {
+		w.native("%s arithmetic", fieldNames[w.loaded%fieldValue])
+	}
+	w.masked = true
+}
+
+func (w *walker) compare(a *attrs) {
+	op, data := be32(a[unix.NFTA_CMP_OP]), value(a[unix.NFTA_CMP_DATA])
+	if w.loaded == fieldNone || w.loaded == fieldValue {
+		w.native("comparison of nothing")
+		w.loaded = fieldNone
+		return
+	}
+	if op != unix.NFT_CMP_EQ && op != unix.NFT_CMP_NEQ {
+		w.native("%s range", fieldNames[w.loaded])
+	}
+	switch w.loaded {
+	case fieldMark, fieldSport, fieldDport, fieldTCPFlags:
+		// Written by matches: -m mark can stand twice; twice the same port is caught
+		// below.
+	case fieldProto:
+		if op == unix.NFT_CMP_EQ && len(data) == 1 && (data[0] == unix.IPPROTO_TCP || data[0] == unix.IPPROTO_UDP) {
+			w.tcpUDP = data[0]
+		}
+	case fieldFragment:
+		if !w.masked {
+			w.native("frag-off")
+		}
+	}
+	w.condition()
+}
+
+// condition ends a condition. iptables keeps one of each kind, the last, but for
+// marks and xt matches.
+func (w *walker) condition() {
+	if w.counted {
+		w.native("condition behind the counter")
+	}
+	if w.loaded != fieldNone && w.loaded != fieldMark && w.loaded != fieldValue {
+		if w.seen[w.loaded] {
+			w.native("second %s", fieldNames[w.loaded])
+		}
+		w.seen[w.loaded] = true
+	}
+	w.loaded = fieldNone
+}
+
+// Numbers of linux/netfilter/nf_tables.h; verdicts as 32 bits.
+const (
+	networkHeader   = 1
+	transportHeader = 2
+	verdictRegister = 0
+	bitwiseOp       = 6
+
+	verdictDrop   = 0
+	verdictAccept = 1
+	verdictJump   = 0xfffffffd
+	verdictGoto   = 0xfffffffc
+	verdictReturn = 0xfffffffb
+)
+
+func (w *walker) immediate(a *attrs) error {
+	if be32(a[unix.NFTA_IMMEDIATE_DREG]) != verdictRegister {
+		v := value(a[unix.NFTA_IMMEDIATE_DATA])
+		w.load(fieldValue)
+		w.one = len(v) > 0 && v[0] == 1
+		return nil
+	}
+	return eachAttr(a[unix.NFTA_IMMEDIATE_DATA], func(typ uint16, data []byte) error {
+		if typ != unix.NFTA_DATA_VERDICT {
+			return nil
+		}
+		w.acted = true
+		return eachAttr(data, func(typ uint16, data []byte) error {
+			switch typ {
+			case unix.NFTA_VERDICT_CHAIN:
+				w.rule.jump = string(cut(data))
+			case unix.NFTA_VERDICT_CODE:
+				switch be32(data) {
+				case verdictAccept, verdictDrop, verdictJump, verdictGoto, verdictReturn:
+				default:
+					w.native("verdict %d", int32(be32(data)))
+				}
+			}
+			return nil
+		})
+	})
+}
+
+// attrs are an expression's attributes by number.
+type attrs [16][]byte
+
+func (a *attrs) read(data []byte) error {
+	return eachAttr(data, func(typ uint16, b []byte) error {
+		if int(typ) < len(a) {
+			a[typ] = b
+		}
+		return nil
+	})
+}
+
+// value is the bytes of an NFTA_DATA_VALUE.
+func value(data []byte) []byte {
+	var out []byte
+	_ = eachAttr(data, func(typ uint16, b []byte) error {
+		if typ == unix.NFTA_DATA_VALUE {
+			out = b
+		}
+		return nil
+	})
+	return out
+}
+
+// named is the name of a key as nft(8) writes it.
+func named(names []string, key uint32) string {
+	if int(key) < len(names) && names[key] != "" {
+		return names[key]
+	}
+	return fmt.Sprintf("key %d", key)
+}
+
+var metaKeys = []string{
+	unix.NFT_META_LEN: "length", unix.NFT_META_PROTOCOL: "protocol", unix.NFT_META_PRIORITY: "priority",
+	unix.NFT_META_MARK: "mark", unix.NFT_META_IIF: "iif", unix.NFT_META_OIF: "oif", unix.NFT_META_IIFNAME: "iifname",
+	unix.NFT_META_OIFNAME: "oifname", unix.NFT_META_IIFTYPE: "iiftype", unix.NFT_META_OIFTYPE: "oiftype",
+	unix.NFT_META_SKUID: "skuid", unix.NFT_META_SKGID: "skgid", unix.NFT_META_NFTRACE: "nftrace",
+	unix.NFT_META_RTCLASSID: "rtclassid", unix.NFT_META_SECMARK: "secmark", unix.NFT_META_NFPROTO: "nfproto",
+	unix.NFT_META_L4PROTO: "l4proto", unix.NFT_META_BRI_IIFNAME: "ibrname", unix.NFT_META_BRI_OIFNAME: "obrname",
+	unix.NFT_META_PKTTYPE: "pkttype", unix.NFT_META_CPU: "cpu", unix.NFT_META_IIFGROUP: "iifgroup",
+	unix.NFT_META_OIFGROUP: "oifgroup", unix.NFT_META_CGROUP: "cgroup", unix.NFT_META_PRANDOM: "random",
+}
+
+var payloadBases = []string{"ll", networkHeader: "nh", transportHeader: "th"}
+
+var ctKeys = []string{
+	unix.NFT_CT_STATE: "state", unix.NFT_CT_DIRECTION: "direction", unix.NFT_CT_STATUS: "status", unix.NFT_CT_MARK: "mark",
+	unix.NFT_CT_SECMARK: "secmark", unix.NFT_CT_EXPIRATION: "expiration", unix.NFT_CT_HELPER: "helper",
+	unix.NFT_CT_L3PROTOCOL: "l3proto", unix.NFT_CT_SRC: "saddr", unix.NFT_CT_DST: "daddr", unix.NFT_CT_PROTOCOL: "protocol",
+	unix.NFT_CT_PROTO_SRC: "proto-src", unix.NFT_CT_PROTO_DST: "proto-dst", unix.NFT_CT_LABELS: "label",
+	unix.NFT_CT_PKTS: "packets", unix.NFT_CT_BYTES: "bytes", unix.NFT_CT_AVGPKT: "avgpkt", unix.NFT_CT_ZONE: "zone",
+	unix.NFT_CT_EVENTMASK: "event",
+}
