@@ -106,7 +106,8 @@ type Behaviour struct {
 	Kind   Kind     `json:"kind"`
 	// Tail tells that it is about the rules in Entry.Tail, not about the others.
 	Tail bool `json:"tail,omitempty"`
-	// At is "top" or "bottom" for Event: where new rules are put.
+	// At is "top" or "bottom" for an Event that puts the rules there each time, also
+	// if they stand elsewhere.
 	At string `json:"at,omitempty"`
 	// Before are chains that Positions stays ahead of.
 	Before []string `json:"before,omitempty"`
