@@ -93,7 +93,16 @@ const (
 	Injects Kind = "injects"
 )
 
-// Kinds lists every kind of behaviour.
+// Repairs tells that the program puts back what it lost, sooner or later.
+func (k Kind) Repairs() bool {
+	switch k {
+	case ReassertsTop, ReassertsBottom, PrependsIfMissing, AppendsIfMissing, Positions, Event:
+		return true
+	case RewritesTable, Flushes, Injects:
+	}
+	return false
+}
+
 var kinds = []Kind{
 	ReassertsTop, ReassertsBottom, PrependsIfMissing, AppendsIfMissing, Positions, Event, RewritesTable, Flushes, Injects,
 }

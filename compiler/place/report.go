@@ -84,7 +84,9 @@ func (s *solver) noteRepair(d *diag.Diagnostic, r *Ref) {
 		return
 	}
 	for _, b := range e.BehavioursIn(s.in.Key.Table, s.in.Key.Chain, r.Tail) {
-		d.Note(diag.Span{}, "%s", b.Sentence(e.Name))
+		if b.Kind.Repairs() {
+			d.Note(diag.Span{}, "%s", b.Sentence(e.Name))
+		}
 	}
 }
 
