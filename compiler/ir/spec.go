@@ -57,10 +57,13 @@ type Interface struct {
 	Name string
 }
 
-// Protocol is -p, by number; 0 means "all" and is not printed.
+// Protocol is -p, by number; 0 means "all" and is not printed. Spelling is set if
+// a tool printed the protocol otherwise than usual (a host without /etc/protocols
+// prints numbers); it means nothing for the rule.
 type Protocol struct {
-	Not    bool
-	Number uint8
+	Not      bool
+	Number   uint8
+	Spelling string
 }
 
 // PortRange is a range of ports, both ends included.
@@ -223,10 +226,13 @@ type PktType struct {
 }
 
 // RawMatch is a match that we carry but do not understand: the words behind
-// `-m MODULE`, unquoted, each one argument.
+// `-m MODULE`, unquoted, each one argument. Module is empty for words that belong
+// to no match. Text is set if Args are not printed in the usual way: the same
+// words as the tool prints them. It means nothing for the rule.
 type RawMatch struct {
 	Module string
 	Args   []string
+	Text   string
 }
 
 func (*Comment) isMatch()    {}
@@ -330,8 +336,9 @@ type SetConnmark struct {
 	NFMask, CTMask uint32
 }
 
-// CT is -j CT.
+// CT is -j CT. Alias tells that it is written -j NOTRACK, which does the same.
 type CT struct {
+	Alias   bool
 	NoTrack bool
 	Zone    *uint16
 	ZoneDir string // "", "orig" or "reply"
@@ -355,10 +362,11 @@ type TProxy struct {
 // SetDSCP is -j DSCP --set-dscp.
 type SetDSCP struct{ Value uint8 }
 
-// RawTarget is a target that we carry but do not understand.
+// RawTarget is a target that we carry but do not understand; Text as in RawMatch.
 type RawTarget struct {
 	Name string
 	Args []string
+	Text string
 }
 
 func (*Verdict) isTarget()     {}

@@ -1,0 +1,236 @@
+package xtables
+
+import (
+	"hookline/compiler/ir"
+)
+
+// Decode reads the text of one rule as iptables-save printed it. Nothing is lost:
+// a part that is not understood, or that would not be printed back with the same
+// words, becomes a RawMatch or a RawTarget. ok is false if the text does not even
+// split into words.
+func Decode(text string, f ir.Family) (s *ir.Spec, ok bool) {
+	var room [40]Word
+	words, err := split(room[:0], text, 0)
+	if err != nil {
+		return nil, false
+	}
+	if s := decodeWhole(text, words, f); s != nil {
+		return s, true
+	}
+	return decodeParts(text, words, f), true
+}
+
+// DecodeRule gives the decoded rule and keeps it in r.Spec. A native rule has no
+// meaning that rule text could carry; its spec is one raw match.
+func DecodeRule(r *ir.Rule, f ir.Family) *ir.Spec {
+	if r.Spec != nil {
+		return r.Spec
+	}
+	if r.Native == nil {
+		if s, ok := Decode(r.Text, f); ok {
+			r.Spec = s
+			return s
+		}
+	}
+	r.Spec = &ir.Spec{Matches: []ir.Match{&ir.RawMatch{Args: []string{r.Text}, Text: r.Text}}}
+	return r.Spec
+}
+
+// RoundTrips tells that every part of the text is understood and that Print gives
+// back the same bytes. Only such a text may be sent back to the tool, to delete a
+// rule or to guard a transaction.
+func RoundTrips(text string, f ir.Family) bool {
+	words, err := split(nil, text, 0)
+	if err != nil {
+		return false
+	}
+	for _, w := range words {
+		if _, _, bad := controlCharacter(w.Text, false); bad {
+			return false
+		}
+	}
+	s := decodeWhole(text, words, f)
+	if s == nil {
+		return false
+	}
+	if t, isRaw := s.Target.(*ir.RawTarget); isRaw && extraTargets[t.Name] {
+		return false
+	}
+	return Print(s, f) == text
+}
+
+// decodeWhole reads a text that is understood in full, or gives nil.
+func decodeWhole(text string, words []Word, f ir.Family) *ir.Spec {
+	p := parser{opt: Options{Family: f}, words: words, decoding: true, spec: &ir.Spec{}}
+	p.insts = p.room[:0]
+	for p.pos < len(p.words) {
+		if p.option() != nil {
+			return nil
+		}
+	}
+	if p.finish() != nil || p.srcs != nil || p.dsts != nil {
+		return nil
+	}
+	if !printsBack(p.spec, text, words, f) {
+		return nil
+	}
+	return p.spec
+}
+
+// printsBack tells that a spec is printed with the same words as a text. Quotes
+// and blanks may differ: older versions of the tool quoted more.
+func printsBack(s *ir.Spec, text string, words []Word, f ir.Family) bool {
+	var room [256]byte
+	b := appendSpec(room[:0], s, f, 0)
+	if len(b) == 0 {
+		return len(words) == 0
+	}
+	if string(b[1:]) == text {
+		return true
+	}
+	var again [40]Word
+	printed, err := split(again[:0], string(b), 0)
+	if err != nil || len(printed) != len(words) {
+		return false
+	}
+	for i := range printed {
+		if printed[i].Text != words[i].Text {
+			return false
+		}
+	}
+	return true
+}
+
+// decodeParts reads each part by itself and keeps the ones that fail as they are.
+func decodeParts(text string, words []Word, f ir.Family) *ir.Spec {
+	end := nextPart(words, 0, f)
+	s := decodeCore(text, words[:end], f)
+	protocol := s.Protocol
+	for end < len(words) {
+		start := end
+		end = nextPart(words, start, f)
+		part := words[start:end]
+		if words[start].Text == "-m" {
+			s.Matches = append(s.Matches, decodeMatch(text, part, protocol, f))
+			continue
+		}
+		end = len(words)
+		s.Target = decodeTarget(text, words[start:], protocol, f)
+	}
+	return s
+}
+
+// nextPart is the index of the next -m, -j or -g behind i. The arguments of known
+// options are stepped over, whatever they look like.
+func nextPart(words []Word, i int, f ir.Family) int {
+	var m *module
+	if i < len(words) && startsPart(words, i) {
+		m, _ = find(matchModules, words[i+1].Text, f)
+		if words[i].Text != "-m" {
+			m, _ = find(targetModules, words[i+1].Text, f)
+		}
+		i += 2
+	}
+	for i < len(words) && !startsPart(words, i) {
+		w := words[i]
+		i++
+		if m == nil || len(w.Text) < 3 || w.Text[:2] != "--" {
+			continue
+		}
+		if k := m.lookup(w.Text[2:]); k >= 0 {
+			i = min(i+m.options[k].words, len(words))
+		}
+	}
+	return i
+}
+
+func startsPart(words []Word, i int) bool {
+	w := words[i]
+	return !w.Quoted && i+1 < len(words) && (w.Text == "-m" || w.Text == "-j" || w.Text == "-g")
+}
+
+// span is the text of some words as it stands.
+func span(text string, words []Word) string {
+	if len(words) == 0 {
+		return ""
+	}
+	return text[words[0].Start:words[len(words)-1].End]
+}
+
+// decodeCore reads the options before the first match. What follows the first one
+// that is not understood is kept undecoded, in front of the matches.
+func decodeCore(text string, words []Word, f ir.Family) *ir.Spec {
+	for n := len(words); n > 0; n-- {
+		if s := decodeWhole(span(text, words[:n]), words[:n], f); s != nil {
+			if n < len(words) {
+				s.Matches = append(s.Matches, rawMatch(text, "", words[n:]))
+			}
+			return s
+		}
+	}
+	s := &ir.Spec{}
+	if len(words) > 0 {
+		s.Matches = append(s.Matches, rawMatch(text, "", words))
+	}
+	return s
+}
+
+// decodeMatch reads `-m MODULE ...`.
+func decodeMatch(text string, words []Word, protocol *ir.Protocol, f ir.Family) ir.Match {
+	if s := decodePart(text, words, protocol, f); s != nil && len(s.Matches) == 1 && s.Target == nil {
+		return s.Matches[0]
+	}
+	return rawMatch(text, words[1].Text, words[2:])
+}
+
+// decodeTarget reads `-j TARGET ...` or `-g CHAIN`.
+func decodeTarget(text string, words []Word, protocol *ir.Protocol, f ir.Family) ir.Target {
+	if s := decodePart(text, words, protocol, f); s != nil && len(s.Matches) == 0 && s.Target != nil {
+		return s.Target
+	}
+	args, printed := rawWords(text, words[2:])
+	return &ir.RawTarget{Name: words[1].Text, Args: args, Text: printed}
+}
+
+// decodePart reads one match or the target, in a rule for the given protocol.
+func decodePart(text string, words []Word, protocol *ir.Protocol, f ir.Family) *ir.Spec {
+	p := parser{opt: Options{Family: f}, words: words, decoding: true, implied: true, spec: &ir.Spec{Protocol: protocol}}
+	p.insts = p.room[:0]
+	for p.pos < len(p.words) {
+		if p.option() != nil {
+			return nil
+		}
+	}
+	if p.finish() != nil || p.seen&^seenTarget != 0 {
+		return nil
+	}
+	s := p.spec
+	s.Protocol = nil
+	if !printsBack(s, span(text, words), words, f) {
+		return nil
+	}
+	return s
+}
+
+func rawMatch(text, module string, words []Word) *ir.RawMatch {
+	args, printed := rawWords(text, words)
+	return &ir.RawMatch{Module: module, Args: args, Text: printed}
+}
+
+// rawWords are words as they are, and their text if it is not the usual one.
+func rawWords(text string, words []Word) (args []string, printed string) {
+	for _, w := range words {
+		args = append(args, w.Text)
+	}
+	if s := span(text, words); s != string(trimBlank(appendRest(nil, args))) {
+		return args, s
+	}
+	return args, ""
+}
+
+func trimBlank(b []byte) []byte {
+	if len(b) > 0 {
+		return b[1:]
+	}
+	return b
+}

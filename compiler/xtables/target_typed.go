@@ -1,0 +1,493 @@
+package xtables
+
+import (
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// typedTargets are the targets that fill a type of package ir.
+var typedTargets = slices.Concat(simpleTargets(), natTargets(), markTargets())
+
+// maxLogPrefix and maxNFLogPrefix are the bytes that the kernel keeps; the tool
+// cuts the rest without a word.
+const (
+	maxLogPrefix   = 29
+	maxNFLogPrefix = 63
+)
+
+func simpleTargets() []*module {
+	log := func() any { return &ir.Log{Level: 4} }
+	return []*module{
+		{
+			name: "REJECT", family: ir.IPv4, fresh: func() any { return &ir.Reject{With: "icmp-port-unreachable"} },
+			options: []option{{name: "reject-with", words: 1, set: setReject}},
+		},
+		{
+			name: "REJECT", family: ir.IPv6, fresh: func() any { return &ir.Reject{With: "icmp6-port-unreachable"} },
+			options: []option{{name: "reject-with", words: 1, set: setReject}},
+		},
+		{
+			name: "LOG", fresh: log,
+			options: []option{
+				{name: "log-level", words: 1, set: setLogLevel},
+				{name: "log-prefix", words: 1, set: setLogPrefix},
+				{name: "log-tcp-sequence", set: setLogFlag},
+				{name: "log-tcp-options", set: setLogFlag},
+				{name: "log-ip-options", set: setLogFlag},
+				{name: "log-uid", set: setLogFlag},
+				{name: "log-macdecode", set: setLogFlag},
+			},
+		},
+		{
+			name: "NFLOG", fresh: func() any { return &ir.NFLog{Size: -1, Threshold: nflogThreshold} },
+			options: []option{
+				{name: "nflog-group", words: 1, set: setNFLog},
+				{name: "nflog-prefix", words: 1, set: setNFLog},
+				{name: "nflog-range", words: 1, group: 's', set: setNFLog},
+				{name: "nflog-size", words: 1, group: 's', set: setNFLog},
+				{name: "nflog-threshold", words: 1, set: setNFLog},
+			},
+		},
+		{
+			name: "TCPMSS", protocols: []uint8{protoTCP}, fresh: func() any { return &ir.TCPMSS{} }, finish: finishTCPMSS,
+			options: []option{
+				{name: "set-mss", words: 1, group: 'm', set: setTCPMSS},
+				{name: "clamp-mss-to-pmtu", group: 'm', set: setTCPMSS},
+			},
+		},
+		{
+			name: "DSCP", fresh: func() any { return &ir.SetDSCP{} }, finish: finishDSCP,
+			options: []option{
+				{name: "set-dscp", words: 1, group: 'd', set: setDSCP},
+				{name: "set-dscp-class", words: 1, group: 'd', set: setDSCP},
+			},
+		},
+	}
+}
+
+// rejectTypes are the names of --reject-with by family, each with its short
+// spelling.
+var rejectTypes = map[ir.Family][][2]string{
+	ir.IPv4: {
+		{"icmp-net-unreachable", "net-unreach"},
+		{"icmp-host-unreachable", "host-unreach"},
+		{"icmp-proto-unreachable", "proto-unreach"},
+		{"icmp-port-unreachable", "port-unreach"},
+		{"icmp-net-prohibited", "net-prohib"},
+		{"icmp-host-prohibited", "host-prohib"},
+		{"tcp-reset", "tcp-rst"},
+		{"icmp-admin-prohibited", "admin-prohib"},
+	},
+	ir.IPv6: {
+		{"icmp6-no-route", "no-route"},
+		{"icmp6-adm-prohibited", "adm-prohibited"},
+		{"icmp6-addr-unreachable", "addr-unreach"},
+		{"icmp6-port-unreachable", "port-unreach"},
+		{"tcp-reset", "tcp-reset"},
+		{"icmp6-policy-fail", "policy-fail"},
+		{"icmp6-reject-route", "reject-route"},
+	},
+}
+
+func setReject(p *parser, x *instance, a *arg) *Error {
+	t := x.value.(*ir.Reject)
+	var all []string
+	for _, names := range rejectTypes[p.opt.Family] {
+		for _, n := range names {
+			if a.v.Text != "" && len(a.v.Text) <= len(n) && strings.EqualFold(n[:len(a.v.Text)], a.v.Text) {
+				t.With = names[0]
+				return nil
+			}
+			all = append(all, n)
+		}
+	}
+	e := errorAt(a.v, diag.InvalidValue, "%s is no way to reject for %s", Quote(a.v.Text), p.opt.Family)
+	other := ir.IPv4 + ir.IPv6 - p.opt.Family
+	for _, names := range rejectTypes[other] {
+		if names[0] == a.v.Text {
+			e.Code = diag.FamilyMismatch
+			return e.withHelp("it belongs to %s", other)
+		}
+	}
+	if near := nearest(a.v.Text, all); near != "" {
+		return e.withHelp("did you mean %s", near)
+	}
+	return e
+}
+
+// logLevels are in the order of their numbers; iptables knows these names only.
+var logLevels = []string{"emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"}
+
+func setLogLevel(_ *parser, x *instance, a *arg) *Error {
+	t := x.value.(*ir.Log)
+	if n, ok := decimal(a.v.Text); ok && n < uint64(len(logLevels)) {
+		t.Level = uint8(n)
+		return nil
+	}
+	name := strings.ToLower(a.v.Text)
+	switch name { // spellings of syslog(3) and the like
+	case "panic":
+		name = "emerg"
+	case "err":
+		name = "error"
+	case "warn":
+		name = "warning"
+	}
+	i := slices.Index(logLevels, name)
+	if i < 0 {
+		return errorAt(a.v, diag.InvalidValue, "unknown log level %s", Quote(a.v.Text)).
+			withHelp("levels are %s, or 0 to 7", strings.Join(logLevels, ", "))
+	}
+	t.Level = uint8(i)
+	return nil
+}
+
+func setLogPrefix(p *parser, x *instance, a *arg) *Error {
+	if err := nonEmpty(a.v, "a log prefix"); err != nil {
+		return err
+	}
+	if !p.decoding {
+		if err := fits(a.v, "a log prefix", maxLogPrefix); err != nil {
+			return err
+		}
+	}
+	x.value.(*ir.Log).Prefix = a.v.Text
+	return nil
+}
+
+func setLogFlag(_ *parser, x *instance, a *arg) *Error {
+	t := x.value.(*ir.Log)
+	switch a.opt.name {
+	case "log-tcp-sequence":
+		t.TCPSequence = true
+	case "log-tcp-options":
+		t.TCPOptions = true
+	case "log-ip-options":
+		t.IPOptions = true
+	case "log-uid":
+		t.UID = true
+	default:
+		t.MACDecode = true
+	}
+	return nil
+}
+
+// nflogThreshold is the kernel's default, which is not printed.
+const nflogThreshold = 0
+
+func setNFLog(p *parser, x *instance, a *arg) *Error {
+	t := x.value.(*ir.NFLog)
+	var n uint64
+	var err *Error
+	switch a.opt.name {
+	case "nflog-prefix":
+		if err := nonEmpty(a.v, "a log prefix"); err != nil {
+			return err
+		}
+		t.Prefix = a.v.Text
+		if !p.decoding {
+			return fits(a.v, "an nflog prefix", maxNFLogPrefix)
+		}
+	case "nflog-group":
+		n, err = number(a.v, a.v.Text, 0, math.MaxUint16)
+		t.Group = uint16(n)
+	case "nflog-range":
+		// Never did anything, and is not printed any more.
+		_, err = number(a.v, a.v.Text, 0, math.MaxUint32)
+	case "nflog-size":
+		n, err = number(a.v, a.v.Text, 0, math.MaxUint32)
+		t.Size = int64(n)
+	default:
+		n, err = number(a.v, a.v.Text, 0, math.MaxUint16)
+		t.Threshold = uint16(n)
+	}
+	return err
+}
+
+func setTCPMSS(_ *parser, x *instance, a *arg) *Error {
+	t := x.value.(*ir.TCPMSS)
+	if a.opt.words == 0 {
+		t.Clamp = true
+		return nil
+	}
+	n, err := number(a.v, a.v.Text, 0, math.MaxUint16-1)
+	t.Set = uint16(n)
+	return err
+}
+
+// finishTCPMSS wants a rule that only sees SYN, as the module does.
+func finishTCPMSS(p *parser, x *instance) *Error {
+	if x.seen == 0 {
+		return errorAt(x.at, diag.RuleText, "-j TCPMSS needs --set-mss or --clamp-mss-to-pmtu")
+	}
+	return nil
+}
+
+// dscpClasses are the names of --set-dscp-class.
+var dscpClasses = map[string]uint8{
+	"CS0": 0x00, "CS1": 0x08, "CS2": 0x10, "CS3": 0x18, "CS4": 0x20, "CS5": 0x28, "CS6": 0x30, "CS7": 0x38,
+	"BE": 0x00, "AF11": 0x0a, "AF12": 0x0c, "AF13": 0x0e, "AF21": 0x12, "AF22": 0x14, "AF23": 0x16,
+	"AF31": 0x1a, "AF32": 0x1c, "AF33": 0x1e, "AF41": 0x22, "AF42": 0x24, "AF43": 0x26, "EF": 0x2e,
+}
+
+func dscp(a *arg) (uint8, *Error) {
+	if strings.HasSuffix(a.opt.name, "class") {
+		v, ok := dscpClasses[strings.ToUpper(a.v.Text)]
+		if !ok {
+			return 0, errorAt(a.v, diag.InvalidValue, "unknown DSCP class %s", Quote(a.v.Text))
+		}
+		return v, nil
+	}
+	n, err := number(a.v, a.v.Text, 0, 63)
+	return uint8(n), err
+}
+
+func setDSCP(_ *parser, x *instance, a *arg) (err *Error) {
+	x.value.(*ir.SetDSCP).Value, err = dscp(a)
+	return err
+}
+
+func finishDSCP(_ *parser, x *instance) *Error {
+	if x.seen == 0 {
+		return errorAt(x.at, diag.RuleText, "-j DSCP needs --set-dscp or --set-dscp-class")
+	}
+	return nil
+}
+
+func natTargets() []*module {
+	nat := func(name, to string, dest bool, extra ...option) *module {
+		options := []option{
+			{name: to, words: 1, must: true, set: setNAT},
+			{name: "random", set: setNATFlag},
+			{name: "persistent", set: setNATFlag},
+		}
+		return &module{
+			name: name, fresh: func() any { return &ir.NAT{Dest: dest} }, finish: finishNAT,
+			options: append(options, extra...),
+		}
+	}
+	return []*module{
+		nat("DNAT", "to-destination", true),
+		nat("SNAT", "to-source", false, option{name: "random-fully", set: setNATFlag}),
+		{
+			name: "MASQUERADE", fresh: func() any { return &ir.Masquerade{} }, finish: finishMasquerade,
+			options: []option{
+				{name: "to-ports", words: 1, set: setMasqueradePorts},
+				{name: "random", set: setMasqueradeFlag},
+				{name: "random-fully", set: setMasqueradeFlag},
+			},
+		},
+		{
+			name: "REDIRECT", fresh: func() any { return &ir.Redirect{} }, finish: finishRedirect,
+			options: []option{
+				{name: "to-ports", words: 1, set: setRedirectPorts},
+				{name: "random", set: setRedirectRandom},
+			},
+		},
+		{
+			name: "TPROXY", protocols: []uint8{protoTCP, protoUDP}, fresh: func() any { return &ir.TProxy{} },
+			finish: finishTProxy,
+			options: []option{
+				{name: "on-port", words: 1, must: true, set: setTProxy},
+				{name: "on-ip", words: 1, set: setTProxy},
+				{name: "tproxy-mark", words: 1, set: setTProxy},
+			},
+		},
+	}
+}
+
+// natPorts reads PORT, LOW-HIGH and, for DNAT, LOW-HIGH/BASE.
+func natPorts(w Word, text string) (r ir.PortRange, base uint16, hasBase bool, err *Error) {
+	ports, b, hasBase := strings.Cut(text, "/")
+	low, high := ports, ""
+	isRange := false
+	if _, named := services[ports]; !named {
+		low, high, isRange = strings.Cut(ports, "-")
+	}
+	if r.Low, err = natPort(w, low); err != nil {
+		return r, 0, false, err
+	}
+	r.High = r.Low
+	if isRange {
+		if r.High, err = natPort(w, high); err != nil {
+			return r, 0, false, err
+		}
+	}
+	if r.Low > r.High {
+		return r, 0, false, errorAt(w, diag.InvalidValue, "the range %s ends before it begins", ports)
+	}
+	if hasBase {
+		base, err = natPort(w, b)
+	}
+	return r, base, hasBase, err
+}
+
+// natPort is a port that is not 0.
+func natPort(w Word, text string) (uint16, *Error) {
+	n, err := port(w, text)
+	if err == nil && n == 0 {
+		return 0, errorAt(w, diag.InvalidValue, "port 0 cannot be translated to")
+	}
+	return n, err
+}
+
+// setNAT reads ADDR[-ADDR][:PORTS]; IPv6 addresses with ports stand in brackets.
+func setNAT(p *parser, x *instance, a *arg) *Error {
+	t := x.value.(*ir.NAT)
+	addrs, ports, hasPorts := a.v.Text, "", false
+	switch {
+	case strings.HasPrefix(addrs, "["):
+		end := strings.IndexByte(addrs, ']')
+		if end < 0 {
+			return errorAt(a.v, diag.InvalidValue, "the bracket is never closed")
+		}
+		tail := addrs[end+1:]
+		addrs = addrs[1:end]
+		if ports, hasPorts = strings.CutPrefix(tail, ":"); !hasPorts && tail != "" {
+			return errorAt(a.v, diag.InvalidValue, "%s is no port", Quote(tail))
+		}
+	case p.opt.Family == ir.IPv6 && !strings.HasPrefix(addrs, ":") || strings.HasPrefix(addrs, "::"):
+	default:
+		addrs, ports, hasPorts = strings.Cut(addrs, ":")
+	}
+	if hasPorts {
+		r, base, hasBase, err := natPorts(a.v, ports)
+		if err != nil {
+			return err
+		}
+		t.To.Ports, t.To.HasPorts, t.To.Base, t.To.HasBase = r, true, base, hasBase
+		if hasBase && !t.Dest {
+			return errorAt(a.v, diag.InvalidValue, "only DNAT has a base port")
+		}
+	}
+	if addrs == "" {
+		if !hasPorts {
+			return errorAt(a.v, diag.InvalidValue, "neither an address nor a port is given")
+		}
+		return nil
+	}
+	low, high, isRange := strings.Cut(addrs, "-")
+	var err *Error
+	if t.To.Low, err = p.ip(a.v, low); err != nil || !isRange {
+		return err
+	}
+	if t.To.High, err = p.ip(a.v, high); err != nil {
+		return err
+	}
+	if t.To.High == t.To.Low {
+		t.To.High = netip.Addr{}
+	}
+	if t.To.High.IsValid() && t.To.High.Less(t.To.Low) && !p.decoding {
+		return errorAt(a.v, diag.InvalidValue, "the range %s ends before it begins", addrs)
+	}
+	return nil
+}
+
+func setNATFlag(_ *parser, x *instance, a *arg) *Error {
+	t := x.value.(*ir.NAT)
+	switch a.opt.name {
+	case "random":
+		t.Random = true
+	case "random-fully":
+		t.RandomFully = true
+	default:
+		t.Persistent = true
+	}
+	return nil
+}
+
+// portProtocols are those with ports that NAT can change.
+var portProtocols = []uint8{protoTCP, protoUDP, protoSCTP, protoDCCP, 1, 58}
+
+func (p *parser) needPorts(x *instance) *Error {
+	pr := p.spec.Protocol
+	if pr != nil && !pr.Not && slices.Contains(portProtocols, pr.Number) {
+		return nil
+	}
+	return errorAt(x.at, diag.RuleText, "%s changes ports and needs -p tcp, udp, sctp or dccp", x.title())
+}
+
+func finishNAT(p *parser, x *instance) *Error {
+	if x.value.(*ir.NAT).To.HasPorts {
+		return p.needPorts(x)
+	}
+	return nil
+}
+
+func setMasqueradePorts(_ *parser, x *instance, a *arg) *Error {
+	t := x.value.(*ir.Masquerade)
+	r, _, hasBase, err := natPorts(a.v, a.v.Text)
+	if err == nil && hasBase {
+		return errorAt(a.v, diag.InvalidValue, "only DNAT has a base port")
+	}
+	t.Ports, t.HasPorts = r, true
+	return err
+}
+
+func setMasqueradeFlag(_ *parser, x *instance, a *arg) *Error {
+	if t := x.value.(*ir.Masquerade); a.opt.name == "random" {
+		t.Random = true
+	} else {
+		t.RandomFully = true
+	}
+	return nil
+}
+
+func finishMasquerade(p *parser, x *instance) *Error {
+	if x.value.(*ir.Masquerade).HasPorts {
+		return p.needPorts(x)
+	}
+	return nil
+}
+
+func setRedirectPorts(_ *parser, x *instance, a *arg) *Error {
+	t := x.value.(*ir.Redirect)
+	r, _, hasBase, err := natPorts(a.v, a.v.Text)
+	if err == nil && hasBase {
+		return errorAt(a.v, diag.InvalidValue, "the kernel's REDIRECT has no base port").withHelp("DNAT has")
+	}
+	t.Ports, t.HasPorts = r, true
+	return err
+}
+
+func setRedirectRandom(_ *parser, x *instance, _ *arg) *Error {
+	x.value.(*ir.Redirect).Random = true
+	return nil
+}
+
+func finishRedirect(p *parser, x *instance) *Error {
+	if x.value.(*ir.Redirect).HasPorts {
+		return p.needPorts(x)
+	}
+	return nil
+}
+
+func setTProxy(p *parser, x *instance, a *arg) (err *Error) {
+	t := x.value.(*ir.TProxy)
+	switch a.opt.name {
+	case "on-port":
+		t.Port, err = port(a.v, a.v.Text)
+	case "on-ip":
+		t.Addr, err = p.ip(a.v, a.v.Text)
+	default:
+		t.Value, t.Mask, err = markMask(a.v)
+	}
+	return err
+}
+
+// finishTProxy fills in the address that the tool prints if none was given.
+func finishTProxy(p *parser, x *instance) *Error {
+	t := x.value.(*ir.TProxy)
+	if !t.Addr.IsValid() {
+		t.Addr = netip.IPv4Unspecified()
+		if p.opt.Family == ir.IPv6 {
+			t.Addr = netip.IPv6Unspecified()
+		}
+	}
+	return nil
+}
