@@ -29,6 +29,8 @@ type EntryRule struct {
 	Entry *Entry
 	RuleGlob
 	Tail bool
+	// Size is the length of the glob's literal text.
+	Size int
 }
 
 // Builtin is the catalogue that is part of the program.
@@ -105,10 +107,10 @@ func index(entries []*Entry) *Catalogue {
 			c.reserved.add(e, []string{p + "*"})
 		}
 		for _, g := range e.Rules {
-			c.rules = append(c.rules, EntryRule{Entry: e, RuleGlob: g})
+			c.rules = append(c.rules, EntryRule{Entry: e, RuleGlob: g, Size: g.Literal()})
 		}
 		for _, g := range e.Tail {
-			c.rules = append(c.rules, EntryRule{Entry: e, RuleGlob: g, Tail: true})
+			c.rules = append(c.rules, EntryRule{Entry: e, RuleGlob: g, Tail: true, Size: g.Literal()})
 		}
 	}
 	for _, g := range []*globs{&c.chains, &c.comments, &c.sets, &c.tables, &c.reserved} {

@@ -87,12 +87,11 @@ func (r *Recognizer) attribute(
 	tail := false
 	if !ownChain {
 		for _, g := range r.cat.Rules() {
-			n := g.Literal()
-			if n < best.Literal || n == best.Literal && !g.Tail {
+			if g.Size < best.Literal || g.Size == best.Literal && !g.Tail {
 				continue
 			}
 			if g.Applies(k.Table, k.Chain) && Matches(g.RuleGlob, f) {
-				best, kind = participant.Hit{Entry: g.Entry, Glob: g.String(), Literal: n}, "rule"
+				best, kind = participant.Hit{Entry: g.Entry, Glob: g.String(), Literal: g.Size}, "rule"
 			}
 		}
 		tail = best.Entry != nil && isTail(best.Entry, k, f)
@@ -140,13 +139,24 @@ func (t *Table) Rule(k ir.ChainKey, i int) Attribution {
 // Rules attributes every rule of a chain, in order. The slice is the table's own.
 func (t *Table) Rules(k ir.ChainKey) []Attribution {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if all, ok := t.chains[k]; ok {
+	all, ok := t.chains[k]
+	t.mu.Unlock()
+	if ok {
 		return all
 	}
 	c := t.state.Table(k.Family, k.Table).Chain(k.Chain)
 	if c == nil {
 		return nil
+	}
+	return t.attribute(k, c)
+}
+
+// attribute is Rules of a chain that is at hand.
+func (t *Table) attribute(k ir.ChainKey, c *ir.Chain) []Attribution {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if all, ok := t.chains[k]; ok {
+		return all
 	}
 	owner, given := t.rec.chain(k.Chain)
 	all := make([]Attribution, len(c.Rules))
@@ -192,7 +202,7 @@ func (t *Table) Participants() []Found {
 			if h, ok := t.rec.cat.Chain(c.Name); ok {
 				of(h.Entry.Name).Chains++
 			}
-			for _, a := range t.Rules(ir.ChainKey{Family: table.Family, Table: table.Name, Chain: c.Name}) {
+			for _, a := range t.attribute(ir.ChainKey{Family: table.Family, Table: table.Name, Chain: c.Name}, c) {
 				if a.Participant != "" {
 					of(a.Participant).Rules++
 				}
