@@ -128,6 +128,9 @@ type Chain struct {
 	// Policy of a built-in chain: ACCEPT or DROP; empty for a user-defined chain.
 	Policy         string
 	Packets, Bytes uint64 // the policy counters
+	// Unreadable says why the chain's rules cannot be had although the table's others
+	// can (native rules, FIELD M-48); Read is false then. Else empty.
+	Unreadable string
 	// Read tells that Rules are the chain's rules; false: only its name is known.
 	Read bool
 	// Rules in order. Native rules stand among them (Rule.Native), so that
@@ -241,6 +244,8 @@ func (s *State) Lookup(k ChainKey) (*Chain, error) {
 		return &Chain{Name: k.Chain, Policy: "ACCEPT", Read: true}, nil
 	case c == nil:
 		return nil, nil
+	case c.Unreadable != "":
+		return nil, &NotReadError{k, c.Unreadable}
 	case !c.Read:
 		return nil, &NotReadError{k, "only the chain's name was read"}
 	}
