@@ -46,7 +46,7 @@ const (
 	OpFlush                     // -F CHAIN: only of an owned chain
 	OpDrop                      // -X CHAIN: of a user chain without rules' references
 
-	OpPolicy      // :BUILTIN POLICY [n:m], or -P
+	OpPolicy      // :BUILTIN POLICY [n:m], or -P; without Policy, :BUILTIN - which leaves it alone
 	OpNew         // -N CHAIN: fails if it exists
 	OpDeleteIndex // -D CHAIN INDEX
 	OpReplace     // -R CHAIN INDEX RULE
@@ -69,6 +69,9 @@ type Op struct {
 	NewName string
 	// Packets and Bytes of OpPolicy, if Block.Counters is set.
 	Packets, Bytes uint64
+	// Counted tells that the line itself gives the rule's counters (-c), whatever
+	// Block.Counters says.
+	Counted bool
 	// Origin is the YAML value that asks for the op; zero if it follows from the
 	// host's state (a stale chain).
 	Origin diag.Span

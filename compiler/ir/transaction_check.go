@@ -1,0 +1,86 @@
+package ir
+
+import (
+	"fmt"
+	"strings"
+)
+
+// CheckTransaction says in what a transaction breaks a promise that each of
+// hookline's own keeps, or nil:
+//
+//   - nothing that it does not name changes (no block without NoFlush), and no
+//     counters are written;
+//   - only the first seven kinds of op, so no delete by index and no policy;
+//   - no built-in chain is declared, flushed or dropped;
+//   - a block's guards stand ahead of everything else in it, because behind a
+//     delete of the same text a guard fails (FIELD M-49);
+//   - whatever an op holds fits on its one line of restore text.
+func CheckTransaction(tx Transaction) error {
+	for i := range tx.Blocks {
+		b := &tx.Blocks[i]
+		if err := checkBlock(b); err != nil {
+			return fmt.Errorf("block %d (%s): %w", i, TableKey{b.Family, b.Table}, err)
+		}
+	}
+	return nil
+}
+
+func checkBlock(b *Block) error {
+	switch {
+	case b.Family != IPv4 && b.Family != IPv6:
+		return fmt.Errorf("there is no %s", b.Family)
+	case BuiltinChains(b.Table) == nil:
+		return fmt.Errorf("there is no table %q", b.Table)
+	case !b.NoFlush:
+		return fmt.Errorf("the block would replace the whole table")
+	case b.Counters:
+		return fmt.Errorf("the block would write counters")
+	}
+	guards := true
+	for i := range b.Ops {
+		o := &b.Ops[i]
+		if o.Kind == OpRequire && !guards {
+			return fmt.Errorf("op %d: the guard stands behind another op", i)
+		}
+		guards = guards && o.Kind == OpRequire
+		if err := checkOp(b.Table, o); err != nil {
+			return fmt.Errorf("op %d: chain %s: %w", i, o.Chain, err)
+		}
+	}
+	return nil
+}
+
+func checkOp(table string, o *Op) error {
+	switch o.Kind {
+	case OpEnsure, OpFlush, OpDrop:
+		if IsBuiltin(table, o.Chain) {
+			return fmt.Errorf("a built-in chain is not for us to declare, flush or drop")
+		}
+	case OpRequire, OpAppend, OpInsert, OpDelete:
+		if o.Rule == nil {
+			return fmt.Errorf("the op has no rule")
+		}
+		if err := checkRuleText(o.Rule); err != nil {
+			return err
+		}
+		if o.Kind == OpInsert && o.Index < 1 {
+			return fmt.Errorf("there is no place %d to insert at", o.Index)
+		}
+	default:
+		return fmt.Errorf("an op of kind %d is not ours to send", o.Kind)
+	}
+	return CheckChainName(o.Chain)
+}
+
+// checkRuleText makes sure that a rule's text stays on its line.
+func checkRuleText(r *Rule) error {
+	switch {
+	case r.Native != nil:
+		return fmt.Errorf("a native rule has no text to send")
+	case strings.ContainsAny(r.Text, "\n\r\x00"):
+		return fmt.Errorf("the rule holds a line end or a NUL: %q", r.Text)
+	case strings.HasPrefix(r.Text, " ") || strings.HasSuffix(r.Text, " "):
+		return fmt.Errorf("the rule starts or ends with a space: %q", r.Text)
+	}
+	return nil
+}
