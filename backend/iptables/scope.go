@@ -1,0 +1,358 @@
+package iptables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"hookline/compiler/ir"
+)
+
+// basePlaces says where iptables' base chains stand: any other base chain in one
+// of its tables is none of its own, and it does not show the rules in there.
+var basePlaces = map[string]map[string]basePlace{
+	"raw": {"PREROUTING": {"filter", 0, -300}, "OUTPUT": {"filter", 3, -300}},
+	"mangle": {
+		"PREROUTING": {"filter", 0, -150}, "INPUT": {"filter", 1, -150}, "FORWARD": {"filter", 2, -150},
+		"OUTPUT": {"route", 3, -150}, "POSTROUTING": {"filter", 4, -150},
+	},
+	"nat": {
+		"PREROUTING": {"nat", 0, -100}, "INPUT": {"nat", 1, 100}, "OUTPUT": {"nat", 3, -100}, "POSTROUTING": {"nat", 4, 100},
+	},
+	"filter":   {"INPUT": {"filter", 1, 0}, "FORWARD": {"filter", 2, 0}, "OUTPUT": {"filter", 3, 0}},
+	"security": {"INPUT": {"filter", 1, 50}, "FORWARD": {"filter", 2, 50}, "OUTPUT": {"filter", 3, 50}},
+}
+
+// basePlace is a base chain's type, hook number and priority.
+type basePlace struct {
+	typ      string
+	hook     uint32
+	priority int32
+}
+
+// tableReader reads what a scope wants of one table of the nft variant.
+type tableReader struct {
+	s     *session
+	key   ir.TableKey
+	scope *ir.TableScope
+	// kernel is what the kernel says of each chain, by name.
+	kernel map[string]*kernelChain
+	table  *ir.Table
+	// rules by chain, for the chains that were listed.
+	rules map[string][]kernelRule
+	// widened tells that every rule of the table was listed.
+	widened bool
+	// text are the chains whose text is wanted, in the table's order.
+	text []*ir.Chain
+}
+
+// readNFT reads the tables of the nft variant once.
+func (s *session) readNFT(ctx context.Context, scope ir.Scope) (*ir.State, error) {
+	state := &ir.State{}
+	for _, f := range s.b.families(scope) {
+		state.Families = append(state.Families, f)
+		chains, err := s.kernel.chains(f)
+		if err != nil {
+			return nil, err
+		}
+		var readers []*tableReader
+		for _, name := range ir.TableNames {
+			if r := s.newTableReader(ir.TableKey{Family: f, Name: name}, chains, scope); r != nil {
+				if err := r.list(); err != nil {
+					return nil, err
+				}
+				readers = append(readers, r)
+				state.Tables = append(state.Tables, r.table)
+			}
+		}
+		if err := s.readText(ctx, f, readers); err != nil {
+			return nil, err
+		}
+		for _, r := range readers {
+			r.finish()
+		}
+	}
+	return state, nil
+}
+
+// families that a scope wants and the session works on.
+func (b *Backend) families(scope ir.Scope) []ir.Family {
+	var out []ir.Family
+	for _, f := range ir.Families {
+		if slices.Contains(b.opt.Families, f) && (len(scope.Families) == 0 || slices.Contains(scope.Families, f)) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// everything tells whether a scope wants every chain: it says so, or says
+// nothing at all.
+func everything(scope ir.Scope) bool {
+	return scope.All || scope.Tables == nil && len(scope.Sets) == 0 && !scope.AllSets
+}
+
+// newTableReader lays out a table's chains; nil if the table is absent.
+func (s *session) newTableReader(key ir.TableKey, chains []kernelChain, scope ir.Scope) *tableReader {
+	r := &tableReader{
+		s: s, key: key, kernel: map[string]*kernelChain{}, rules: map[string][]kernelRule{},
+		table: &ir.Table{Family: key.Family, Name: key.Name},
+	}
+	if everything(scope) {
+		r.scope = &ir.TableScope{All: true}
+	} else if r.scope = scope.Tables[key]; r.scope == nil {
+		r.scope = &ir.TableScope{}
+	}
+	var users []*ir.Chain
+	for i := range chains {
+		c := &chains[i]
+		if c.table != key.Name {
+			continue
+		}
+		r.kernel[c.name] = c
+		if ir.IsBuiltin(key.Name, c.name) {
+			continue
+		}
+		u := &ir.Chain{Name: c.name, Refs: -1}
+		if c.base {
+			u.Unreadable = foreignBase
+		}
+		users = append(users, u)
+	}
+	if len(r.kernel) == 0 {
+		return nil
+	}
+	slices.SortFunc(users, func(a, b *ir.Chain) int { return strings.Compare(a.Name, b.Name) })
+	for _, name := range ir.BuiltinChains(key.Name) {
+		c := &ir.Chain{Name: name, Policy: "ACCEPT", Refs: -1}
+		switch k := r.kernel[name]; {
+		case k == nil:
+			// iptables makes its base chains when it first needs them.
+			c.Read, c.Refs = true, 0
+		case !k.base || basePlaces[key.Name][name] != (basePlace{k.typ, k.hook, k.priority}):
+			c.Unreadable = foreignBase
+		case k.policy == verdictDrop:
+			c.Policy = "DROP"
+			fallthrough
+		default:
+			c.Packets, c.Bytes = k.packets, k.bytes
+		}
+		r.table.Chains = append(r.table.Chains, c)
+	}
+	r.table.Chains = append(r.table.Chains, users...)
+	r.table.Partial = !r.scope.All
+	return r
+}
+
+// foreignBase is said of a base chain that stands in a table of iptables without
+// being one of its own.
+const foreignBase = "it is a base chain with a type, hook or priority that iptables does not use"
+
+// list finds out which chains are wanted and lists their rules.
+func (r *tableReader) list() error {
+	wanted := map[string]bool{}
+	for _, c := range r.table.Chains {
+		if r.kernel[c.Name] != nil && c.Unreadable == "" && r.wants(c.Name) {
+			wanted[c.Name] = true
+		}
+	}
+	if err := r.listRules(wanted); err != nil {
+		return err
+	}
+	if r.scope.Refs && !r.scope.All {
+		if err := r.references(wanted); err != nil {
+			return err
+		}
+	}
+	for _, c := range r.table.Chains {
+		if wanted[c.Name] && c.Unreadable == "" {
+			r.text = append(r.text, c)
+		}
+	}
+	return nil
+}
+
+// wants tells whether the scope names a chain.
+func (r *tableReader) wants(chain string) bool {
+	return r.scope.All || slices.Contains(r.scope.Chains, chain) || r.owned(chain)
+}
+
+// owned tells whether a chain matches one of the scope's globs.
+func (r *tableReader) owned(chain string) bool {
+	return slices.ContainsFunc(r.scope.Globs, func(g string) bool { return ir.MatchGlob(g, chain) })
+}
+
+// What listing costs, in microseconds: a request, and a rule. Only the ratio
+// matters.
+const (
+	requestCost = 40
+	ruleCost    = 1
+)
+
+// listRules lists the rules of chains that are not listed yet: chain by chain,
+// or of the whole table if that is cheaper.
+func (r *tableReader) listRules(chains map[string]bool) error {
+	apart, whole := 0, requestCost
+	for _, k := range r.kernel {
+		whole += ruleCost * k.use
+	}
+	for name := range chains {
+		if r.rules[name] == nil {
+			apart += requestCost + ruleCost*r.kernel[name].use
+		}
+	}
+	switch {
+	case apart == 0 || r.widened:
+		return nil
+	case apart >= whole:
+		return r.widen()
+	}
+	for name := range chains {
+		if r.rules[name] != nil {
+			continue
+		}
+		rules, err := r.s.kernel.rules(r.key.Family, r.key.Name, name)
+		if err != nil {
+			return err
+		}
+		r.rules[name] = rules
+	}
+	return nil
+}
+
+// widen lists every rule of the table.
+func (r *tableReader) widen() error {
+	rules, err := r.s.kernel.rules(r.key.Family, r.key.Name, "")
+	if err != nil {
+		return err
+	}
+	clear(r.rules)
+	for i := 0; i < len(rules); {
+		n := i
+		for n < len(rules) && rules[n].chain == rules[i].chain {
+			n++
+		}
+		r.rules[rules[i].chain] = append(r.rules[rules[i].chain], rules[i:n]...)
+		i = n
+	}
+	r.widened = true
+	return nil
+}
+
+// references adds to the wanted chains those that refer to an owned chain or to
+// one of RefsTo. The kernel counts a chain's rules and the jumps to it together:
+// what is left after its own rules and the jumps that were seen proves a
+// reference that was not read.
+func (r *tableReader) references(wanted map[string]bool) error {
+	targets := map[string]bool{}
+	for name := range r.kernel {
+		if r.owned(name) || slices.Contains(r.scope.RefsTo, name) {
+			targets[name] = true
+		}
+	}
+	if err := r.listRules(targets); err != nil {
+		return err
+	}
+	seen := map[string]int{}
+	for _, rules := range r.rules {
+		for i := range rules {
+			if rules[i].jump != "" {
+				seen[rules[i].jump]++
+			}
+		}
+	}
+	for t := range targets {
+		if r.kernel[t].use > len(r.rules[t])+seen[t] && !r.widened {
+			if err := r.widen(); err != nil {
+				return err
+			}
+		}
+	}
+	for name, rules := range r.rules {
+		if slices.ContainsFunc(rules, func(k kernelRule) bool { return targets[k.jump] }) {
+			wanted[name] = true
+		}
+	}
+	return nil
+}
+
+// refs is the kernel's number of references to a chain, -1 if its rules were not
+// listed.
+func (r *tableReader) refs(chain string) int {
+	k := r.kernel[chain]
+	if k == nil {
+		return 0
+	}
+	if r.rules[chain] == nil && !r.widened {
+		return -1
+	}
+	return k.use - len(r.rules[chain])
+}
+
+// finish joins what the kernel and the tool said of each chain.
+func (r *tableReader) finish() {
+	for _, c := range r.table.Chains {
+		if n := r.refs(c.Name); n >= 0 {
+			c.Refs = n
+		}
+	}
+}
+
+// generationTries is how often a read is tried again because somebody wrote
+// meanwhile, before two equal reads in a row have to do.
+const generationTries = 8
+
+// settle reads until nothing changed during a read. A host on which somebody
+// writes all the time never gets there: after some tries two reads in a row
+// with the same result count too, for what was asked for did not change.
+func (s *session) settle(ctx context.Context, scope ir.Scope) (*ir.State, uint32, error) {
+	var last *ir.State
+	for try := 1; try <= 4*generationTries; try++ {
+		if err := ctx.Err(); err != nil {
+			return nil, 0, fmt.Errorf("reading the host: %w", err)
+		}
+		before, err := s.kernel.generation()
+		if err != nil {
+			return nil, 0, err
+		}
+		state, err := s.readNFT(ctx, scope)
+		if err != nil && !errors.Is(err, errInterrupted) {
+			// A chain that vanished under us fails a tool: only a failure in peace counts.
+			if after, gerr := s.kernel.generation(); gerr != nil || after == before {
+				return nil, 0, err
+			}
+		}
+		if err != nil {
+			last = nil
+			continue
+		}
+		after, err := s.kernel.generation()
+		if err != nil {
+			return nil, 0, err
+		}
+		if before == after || try > generationTries && last != nil && sameRules(last, state) {
+			return state, after, nil
+		}
+		last = state
+	}
+	return nil, 0, fmt.Errorf("reading the host: the rules that matter changed during each of %d reads", 4*generationTries)
+}
+
+// sameRules compares two states without counters.
+func sameRules(a, b *ir.State) bool {
+	return slices.EqualFunc(a.Tables, b.Tables, func(x, y *ir.Table) bool {
+		return x.Key() == y.Key() && x.Unreadable == y.Unreadable && slices.EqualFunc(x.Chains, y.Chains, sameChain)
+	})
+}
+
+func sameChain(a, b *ir.Chain) bool {
+	return a.Name == b.Name && a.Policy == b.Policy && a.Read == b.Read && a.Refs == b.Refs && a.Unreadable == b.Unreadable &&
+		slices.EqualFunc(a.Rules, b.Rules, func(x, y *ir.Rule) bool {
+			if x.Native != nil && y.Native != nil {
+				return *x.Native == *y.Native
+			}
+			return x.Text == y.Text && (x.Native == nil) == (y.Native == nil)
+		})
+}

@@ -1,0 +1,125 @@
+package iptables
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"hookline/compiler/ir"
+)
+
+// namesFile lists the legacy tables that the network namespace has. Asking a
+// legacy tool about a table makes the table, and iptables-nft warns about it for
+// ever after (FIELD M-30): look here first.
+func namesFile(f ir.Family) string {
+	if f == ir.IPv6 {
+		return "/proc/thread-self/net/ip6_tables_names"
+	}
+	return "/proc/thread-self/net/ip_tables_names"
+}
+
+// legacyTables lists the legacy tables of a family. known is false where the
+// kernel does not let us look (FIELD M-61).
+func (b *Backend) legacyTables(f ir.Family) (names []string, known bool, err error) {
+	var text []byte
+	err = b.around(func() error {
+		var err error
+		text, err = os.ReadFile(namesFile(f))
+		return err
+	})
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		// Without the module there are no tables.
+		return nil, true, nil
+	case errors.Is(err, fs.ErrPermission):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, fmt.Errorf("looking for legacy tables: %w", err)
+	}
+	for _, name := range strings.Fields(string(text)) {
+		if ir.BuiltinChains(name) != nil {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return slices.Index(ir.TableNames, a) - slices.Index(ir.TableNames, b)
+	})
+	return names, true, nil
+}
+
+// readLegacy reads each table that is there once: every read copies the whole
+// table, so there is nothing to gain from reading less. Under the lock nobody
+// who keeps to it writes meanwhile.
+func (s *session) readLegacy(ctx context.Context, scope ir.Scope) (*ir.State, error) {
+	state := &ir.State{}
+	for _, f := range s.b.families(scope) {
+		state.Families = append(state.Families, f)
+		names, known, err := s.b.legacyTables(f)
+		if err != nil {
+			return nil, err
+		}
+		if !known {
+			names = s.wantedTables(f, scope)
+			s.warnings = append(s.warnings, fmt.Sprintf("which %s tables exist cannot be seen; those that matter were asked for, which creates them", f))
+		}
+		for _, name := range names {
+			t, err := s.saveLegacy(ctx, s.tools(f).Save, ir.TableKey{Family: f, Name: name})
+			if err != nil {
+				return nil, err
+			}
+			state.Tables = append(state.Tables, t)
+		}
+	}
+	return state, nil
+}
+
+// wantedTables are the tables of a family that a scope names.
+func (s *session) wantedTables(f ir.Family, scope ir.Scope) []string {
+	var out []string
+	for _, name := range ir.TableNames {
+		if everything(scope) || scope.Tables[ir.TableKey{Family: f, Name: name}] != nil {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// saveLegacy reads one legacy table.
+func (s *session) saveLegacy(ctx context.Context, save []string, key ir.TableKey) (*ir.Table, error) {
+	res, err := s.exec(ctx, save, "", "-c", "-t", key.Name)
+	if err != nil {
+		return nil, fmt.Errorf("reading table %s: %w", key, err)
+	}
+	s.warn(res)
+	if res.Exit != 0 {
+		return &ir.Table{Family: key.Family, Name: key.Name, Unreadable: refusalMessage(res.Stderr)}, nil
+	}
+	tables, err := parseTables(key.Family, strings.Join(save, " "), res.Stdout)
+	if err != nil {
+		return nil, fmt.Errorf("reading table %s: %w", key, err)
+	}
+	if len(tables) != 1 || tables[0].Name != key.Name {
+		return nil, fmt.Errorf("reading table %s: %s printed %d tables", key, strings.Join(save, " "), len(tables))
+	}
+	countRefs(tables[0])
+	return tables[0], nil
+}
+
+// countRefs counts the references to each chain of a table that was read whole.
+func countRefs(t *ir.Table) {
+	refs := map[string]int{}
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			if to := r.JumpTarget(); to != "" {
+				refs[to]++
+			}
+		}
+	}
+	for _, c := range t.Chains {
+		c.Refs = refs[c.Name]
+	}
+}
