@@ -163,6 +163,18 @@ func TestReserved(t *testing.T) {
 			t.Errorf("ReservedName(%q) = %q, %v, want %q", chain, got, ok, want)
 		}
 	}
+	for _, tt := range []struct{ chain, replaced, want string }{
+		{"OVN-*", "kube-ovn", ""},
+		{"OVN-X", "kube-ovn", ""},
+		{"OVN-X", "calico", "kube-ovn"},
+		{"KUBE-*", "kube-proxy", "kube-router"},
+		{"KUBE-ROUTER-*", "kube-router", ""},
+		{"KUBE-ROUTER-X", "kube-proxy", "kube-router"},
+	} {
+		if got, _ := c.ReservedName(tt.chain, tt.replaced); got != tt.want {
+			t.Errorf("ReservedName(%q, %q) = %q, want %q", tt.chain, tt.replaced, got, tt.want)
+		}
+	}
 	for set, want := range map[string]string{"cali40x": "calico", "ovn40mine": "kube-ovn", "hv-admins": "", "ovn*": "kube-ovn", "hv-*": ""} {
 		if got, _ := c.ReservedSet(set); got != want {
 			t.Errorf("ReservedSet(%q) = %q, want %q", set, got, want)
@@ -190,7 +202,7 @@ func TestMarkOwners(t *testing.T) {
 		want        string
 	}{
 		{0x4000, 0x4000, "flannel kube-ovn kube-proxy"},
-		{0x2000, 0x2000, "netbird podman portmap"}, // 0x1bd00 holds the bit
+		{0x2000, 0x2000, "netbird podman portmap"},         // 0x1bd00 holds the bit
 		{0x20000, 0x20000, "calico kube-router tailscale"}, // not NetBird
 		{0x40, 0x40, "kube-vip"},
 		{0x80000, 0x80000, "calico kube-ovn tailscale"},

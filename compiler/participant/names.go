@@ -90,24 +90,30 @@ func Distance(a, b string) int {
 }
 
 // ReservedName tells whether a chain name, or a glob of chain names, takes in
-// names of a program, and of which. A chain that a program gives to its users is
-// not reserved.
-func (c *Catalogue) ReservedName(chain string) (participant string, reserved bool) {
-	if !strings.Contains(chain, "*") {
-		if _, ok := c.UserChain(chain); ok {
-			return "", false
-		}
-		h, ok := c.reserved.find(chain)
-		if !ok {
-			return "", false
-		}
-		return h.Entry.Name, true
+// names of a program, and of which. Programs in replaced do not count. A chain
+// that a program gives to its users is not reserved.
+func (c *Catalogue) ReservedName(chain string, replaced ...string) (participant string, reserved bool) {
+	head, _, glob := strings.Cut(chain, "*")
+	if _, given := c.UserChain(chain); given {
+		return "", false
+	}
+	var owners []string
+	own, ok := c.reserved.find(head)
+	if ok {
+		owners = append(owners, own.Entry.Name)
 	}
 	for _, e := range c.entries {
 		for _, p := range e.Reserved {
-			if Meet(chain, p+"*") {
-				return e.Name, true
+			// Shorter beginnings of a longer one that all names have are not meant:
+			// KUBE-ROUTER-* takes nothing of kube-proxy's.
+			if glob && len(p) > own.Literal && Meet(chain, p+"*") {
+				owners = append(owners, e.Name)
 			}
+		}
+	}
+	for _, o := range owners {
+		if !slices.Contains(replaced, o) {
+			return o, true
 		}
 	}
 	return "", false

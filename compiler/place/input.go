@@ -142,7 +142,7 @@ type Output struct {
 	// Idle are adopted anchors of which no jump stands.
 	Idle []int
 	// Restarts are adopted anchors of which a jump had to be moved, so that its
-	// counter starts again.
+	// counter starts again. No diagnostic says so.
 	Restarts []int
 }
 

@@ -151,7 +151,7 @@ func (s *solver) slot(chain []item, n int) int {
 	return high
 }
 
-// describe says what the made chain means, and reports duplicates and counters.
+// describe says what the made chain means, and reports duplicates.
 func (s *solver) describe(chain []item) Output {
 	var out Output
 	kept := make([]bool, len(s.in.Rules))
@@ -191,7 +191,6 @@ func (s *solver) describe(chain []item) Output {
 		s.reportDuplicates(a)
 		if moved[a] && s.in.Anchors[a].Adopt {
 			out.Restarts = append(out.Restarts, a)
-			s.reportRestart(a)
 		}
 	}
 	return out

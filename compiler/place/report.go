@@ -208,8 +208,3 @@ func (s *solver) reportDuplicates(a int) {
 		d.Note(s.origin(i), "%s", s.rule(i))
 	}
 }
-
-func (s *solver) reportRestart(a int) {
-	x := &s.in.Anchors[a]
-	s.diags.Infof(diag.CounterRestarts, x.Span, "the adopted jump to %s is moved in %s: its packet counter starts again", x.Name, s.where())
-}

@@ -104,13 +104,12 @@ yaml:1:1: error: no rule of calico in ipv4 filter INPUT: C cannot be placed, and
 `,
 		},
 		{
-			name:  "duplicates and a moved adopted jump",
+			name:  "duplicates",
 			chain: "@OVN x @OVN", jumps: []jump{{name: "OVN", before: "x", adopt: true}},
 			want: `
 yaml:1:1: info: the jump to OVN stands 2 times in ipv4 filter INPUT: one is kept [duplicates]
   save:1:1: rule 1: @OVN
   save:3:1: rule 3: @OVN
-yaml:1:1: info: the adopted jump to OVN is moved in ipv4 filter INPUT: its packet counter starts again [counter-restarts]
 `,
 		},
 		{

@@ -180,6 +180,36 @@ func (t *Table) chainOf(name string) (participant.Hit, bool) {
 // that a program gives to its users is that program's.
 func (t *Table) ChainOwner(name string) string { return t.rec.cat.ChainOwner(name) }
 
+// Present lists by name who has a chain, a set, or a rule outside of
+// participants' own chains. Unlike Participants it looks at few of a host's
+// rules: nearly all of them stand in some program's chain.
+func (t *Table) Present() []string {
+	var names []string
+	for _, table := range t.state.Tables {
+		for _, c := range table.Chains {
+			h, given := t.rec.chain(c.Name)
+			if h.Entry != nil {
+				names = append(names, h.Entry.Name)
+				if !given {
+					continue
+				}
+			}
+			for _, a := range t.attribute(ir.ChainKey{Family: table.Family, Table: table.Name, Chain: c.Name}, c) {
+				if a.Participant != "" {
+					names = append(names, a.Participant)
+				}
+			}
+		}
+	}
+	for _, s := range t.state.Sets {
+		if h, ok := t.rec.cat.Set(s.Name); ok {
+			names = append(names, h.Entry.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Found is what one participant has on a host.
 type Found struct {
 	Name string

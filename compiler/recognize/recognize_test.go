@@ -42,6 +42,7 @@ func TestRule(t *testing.T) {
 		{"filter", "FORWARD", `-o wt0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`, "netbird", ""},
 		{"filter", "FORWARD", `-m mark --mark 0x1bd20 -j ACCEPT`, "netbird", ""},
 		{"filter", "ufw-user-input", `-i wt0 -j ACCEPT`, "ufw", "rule globs describe shared chains"},
+		{"filter", "FORWARD", `-i wt0 -j SITE`, "", "a jump to a chain of somebody else"},
 		{"filter", "SITE", `-i wt0 -j ACCEPT`, "netbird", "a chain of nobody known is shared"},
 		{"filter", "FORWARD", `-j DOCKER-USER`, "docker", ""},
 		{"filter", "DOCKER-USER", `-s 192.0.2.0/24 -j DROP`, "", "the chain is the users'"},
@@ -132,6 +133,9 @@ COMMIT
 	if calls != 2 {
 		t.Errorf("%d rules were decoded, want the chain's 2", calls)
 	}
+	if diff := cmp.Diff([]string{"calico", "kube-ovn"}, table.Present()); diff != "" || calls != 2 {
+		t.Errorf("Present mismatch after %d calls (-want +got):\n%s", calls, diff)
+	}
 	wantFound := []recognize.Found{{Name: "calico", Chains: 1, Rules: 2}, {Name: "kube-ovn", Sets: 1}}
 	if diff := cmp.Diff(wantFound, table.Participants()); diff != "" {
 		t.Errorf("Participants mismatch (-want +got):\n%s", diff)
@@ -202,6 +206,30 @@ func TestMatches(t *testing.T) {
 }
 
 func BenchmarkParticipants(b *testing.B) {
+	s := hundredThousand(b)
+	rec := recognizer(b)
+	b.ResetTimer()
+	for range b.N {
+		if found := rec.State(s).Participants(); found[0].Rules != 100_000 {
+			b.Fatal(found)
+		}
+	}
+}
+
+func BenchmarkPresent(b *testing.B) {
+	s := hundredThousand(b)
+	rec := recognizer(b)
+	b.ResetTimer()
+	for range b.N {
+		if names := rec.State(s).Present(); len(names) != 1 {
+			b.Fatal(names)
+		}
+	}
+}
+
+// hundredThousand is kube-proxy's nat table of 50,000 services.
+func hundredThousand(b *testing.B) *ir.State {
+	b.Helper()
 	var text strings.Builder
 	text.WriteString("*nat\n:PREROUTING ACCEPT [0:0]\n:KUBE-SERVICES - [0:0]\n")
 	for i := range 50_000 {
@@ -212,12 +240,5 @@ func BenchmarkParticipants(b *testing.B) {
 		fmt.Fprintf(&text, "-A KUBE-SVC-%06d -m comment --comment \"default/svc-%d\" -j DNAT --to-destination 10.244.0.1:80\n", i, i)
 	}
 	text.WriteString("COMMIT\n")
-	s := parse(b, ir.IPv4, []byte(text.String()))
-	rec := recognizer(b)
-	b.ResetTimer()
-	for range b.N {
-		if found := rec.State(s).Participants(); found[0].Rules != 100_000 {
-			b.Fatal(found)
-		}
-	}
+	return parse(b, ir.IPv4, []byte(text.String()))
 }

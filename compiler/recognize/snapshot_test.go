@@ -231,7 +231,12 @@ func TestParticipantsOfFolders(t *testing.T) {
 		folder, _, _ := strings.Cut(rel, string(filepath.Separator))
 		s := parse(t, family, read(t, path))
 		names := strings.Fields(got[folder])
-		for _, f := range rec.State(s).Participants() {
+		table := rec.State(s)
+		present := table.Present()
+		for i, f := range table.Participants() {
+			if i >= len(present) || present[i] != f.Name {
+				t.Errorf("%s: Present = %v lacks %s", rel, present, f.Name)
+			}
 			if !slices.Contains(names, f.Name) {
 				names = append(names, f.Name)
 			}
