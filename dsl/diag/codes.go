@@ -102,4 +102,7 @@ const (
 	UndeletableRule    Code = "undeletable-rule"
 	NotAtomic          Code = "not-atomic"
 	UnsupportedBackend Code = "unsupported-backend"
+	HostMoved          Code = "host-moved"
+	RaceLost           Code = "race-lost"
+	TakeBackFailed     Code = "take-back-failed"
 )

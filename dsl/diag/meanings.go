@@ -82,4 +82,7 @@ var Codes = []CodeInfo{
 	{UndeletableRule, "A rule cannot be deleted by its text without risk to others."},
 	{NotAtomic, "The change needs more than one commit."},
 	{UnsupportedBackend, "The backend cannot be used on this host or for this ruleset."},
+	{HostMoved, "The host is not the one that a stored plan was made for."},
+	{RaceLost, "Another program kept changing what the placements rest on until the tries were used up."},
+	{TakeBackFailed, "What was committed could not be taken back."},
 }

@@ -1,0 +1,139 @@
+package compiler
+
+import (
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// ChangeKind says what happens to a rule or a chain.
+type ChangeKind uint8
+
+// The kinds of change, with their marks in a plan: + - ~ >.
+const (
+	Unchanged ChangeKind = iota
+	Added
+	Removed
+	Changed
+	Moved
+)
+
+// Mark is how a plan marks the kind.
+func (k ChangeKind) Mark() string { return [...]string{" ", "+", "-", "~", ">"}[k] }
+
+func (k ChangeKind) String() string {
+	return [...]string{"unchanged", "add", "remove", "change", "move"}[k]
+}
+
+// Change is one difference between the host and what is declared.
+type Change struct {
+	Key  ir.ChainKey
+	Kind ChangeKind
+	// Address is the rule's name, or #N, in its chain; an anchor's name; or the name
+	// of a chain that comes or goes.
+	Address string
+	// Before and After are rule texts, or a chain's name.
+	Before, After string
+	Source        diag.Span
+}
+
+// ChainView is a shared chain as the plan leaves it.
+type ChainView struct {
+	Key ir.ChainKey
+	// Policy of a built-in chain.
+	Policy  string
+	Changed bool
+	Lines   []ViewLine
+}
+
+// ViewLine is one rule of a ChainView.
+type ViewLine struct {
+	Kind ChangeKind
+	// Position in the resulting chain, counted from 1; 0 for a rule that goes away.
+	Position int
+	Text     string
+	// Participant is whose rule it is; empty if nobody claims it. Ours tells that it
+	// is one of our jumps, Adopted that a ruleset manages its place.
+	Participant   string
+	Ours, Adopted bool
+}
+
+// edit is one line of a difference: index old in the old list, new in the new.
+type edit struct {
+	kind     ChangeKind
+	old, new int
+}
+
+// diffLimit bounds the table of the longest common subsequence; beyond it what
+// differs is shown as removed and added.
+const diffLimit = 4 << 20
+
+// diffLines compares two lists of lines. A removed line directly ahead of an
+// added one is a changed line.
+func diffLines(old, new []string) []edit {
+	head := 0
+	for head < len(old) && head < len(new) && old[head] == new[head] {
+		head++
+	}
+	tail := 0
+	for tail < len(old)-head && tail < len(new)-head && old[len(old)-1-tail] == new[len(new)-1-tail] {
+		tail++
+	}
+	var out []edit
+	for i := range head {
+		out = append(out, edit{Unchanged, i, i})
+	}
+	out = append(out, diffMiddle(old[head:len(old)-tail], new[head:len(new)-tail], head)...)
+	for i := tail; i > 0; i-- {
+		out = append(out, edit{Unchanged, len(old) - i, len(new) - i})
+	}
+	return out
+}
+
+func diffMiddle(old, new []string, at int) []edit {
+	w := len(new) + 1
+	var lcs []int32
+	if (len(old)+1)*w <= diffLimit {
+		lcs = make([]int32, (len(old)+1)*w)
+		for i := len(old) - 1; i >= 0; i-- {
+			for j := len(new) - 1; j >= 0; j-- {
+				if old[i] == new[j] {
+					lcs[i*w+j] = lcs[(i+1)*w+j+1] + 1
+				} else {
+					lcs[i*w+j] = max(lcs[(i+1)*w+j], lcs[i*w+j+1])
+				}
+			}
+		}
+	}
+	var out []edit
+	var gone, come []int
+	flush := func() {
+		n := min(len(gone), len(come))
+		for k := range n {
+			out = append(out, edit{Changed, gone[k], come[k]})
+		}
+		for _, i := range gone[n:] {
+			out = append(out, edit{Removed, i, -1})
+		}
+		for _, j := range come[n:] {
+			out = append(out, edit{Added, -1, j})
+		}
+		gone, come = nil, nil
+	}
+	i, j := 0, 0
+	for i < len(old) || j < len(new) {
+		switch {
+		case lcs != nil && i < len(old) && j < len(new) && old[i] == new[j]:
+			flush()
+			out = append(out, edit{Unchanged, at + i, at + j})
+			i, j = i+1, j+1
+		case i < len(old) && (j == len(new) || lcs == nil || lcs[(i+1)*w+j] >= lcs[i*w+j+1]):
+			gone = append(gone, at+i)
+			i++
+		default:
+			come = append(come, at+j)
+			j++
+		}
+	}
+	flush()
+	return out
+}

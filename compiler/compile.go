@@ -1,0 +1,374 @@
+package compiler
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"hookline/compiler/ir"
+	"hookline/compiler/participant"
+	"hookline/compiler/place"
+	"hookline/dsl"
+	"hookline/dsl/diag"
+)
+
+// CompileOptions are what a program depends on besides its document.
+type CompileOptions struct {
+	// Values set params, in rising precedence: values files, a snapshot folder's own
+	// values, `--set`.
+	Values [][]*dsl.Entry
+	// Facts of the host or snapshot; nil if there are none.
+	Facts map[string]any
+	// WithoutFacts compiles a ruleset that asks for facts although there are none:
+	// what depends on them is type-checked and left out.
+	WithoutFacts bool
+	// Backend and Families override what the ruleset says; empty means no override.
+	Backend  string
+	Families []ir.Family
+}
+
+// Compile turns a document into a program. It always returns a program; if the
+// list has errors it is not to be used.
+func Compile(doc *dsl.Document, opt CompileOptions) (*Program, *diag.List) {
+	c := &compilation{doc: doc, opt: opt, diags: &diag.List{}, prog: &Program{Span: doc.Span}}
+	c.metadata()
+	c.participants()
+	if c.params() {
+		c.tables()
+		c.constraints()
+		c.lint()
+	}
+	c.diags.Sort()
+	return c.prog, c.diags
+}
+
+// compilation is one run of Compile.
+type compilation struct {
+	doc   *dsl.Document
+	opt   CompileOptions
+	prog  *Program
+	diags *diag.List
+	eval  *evaluator
+	// helpers are the names of helper chains that are taken.
+	helpers map[string]string
+}
+
+func (c *compilation) metadata() {
+	p, d := c.prog, c.doc
+	p.Name, p.Version, p.Description = literal(d.Name), literal(d.Version), literal(d.Description)
+	if d.Name != nil {
+		p.Span = d.Name.Span
+	}
+	p.Backend = "auto"
+	if d.Backend != nil {
+		p.Backend = literal(d.Backend)
+	}
+	if c.opt.Backend != "" {
+		p.Backend = c.opt.Backend
+	}
+	if p.Backend == string(ir.NFT) {
+		at := diag.Span{}
+		if d.Backend != nil {
+			at = d.Backend.Span
+		}
+		c.diags.Errorf(diag.UnsupportedBackend, at, "the nft backend is not available in this version").
+			WithHelp("use iptables-nft, iptables-legacy or auto")
+	}
+	p.Families = c.narrow(ir.Families, d.Families)
+	if len(c.opt.Families) > 0 {
+		p.Families = slices.DeleteFunc(slices.Clone(p.Families), func(f ir.Family) bool { return !slices.Contains(c.opt.Families, f) })
+	}
+	for _, s := range d.Sets {
+		c.diags.Errorf(diag.UnsupportedBackend, s.Span, "declared sets are not available in this version; a rule can refer to a set that stands on the host").
+			WithHelp("create %q beside hookline and refer to it with {set: %s}", literal(s.Name), literal(s.Name))
+	}
+}
+
+func literal(t *dsl.Text) string {
+	if t == nil {
+		return ""
+	}
+	return t.Literal()
+}
+
+func literals(list []*dsl.Text) []string {
+	var out []string
+	for _, t := range list {
+		out = append(out, t.Literal())
+	}
+	return out
+}
+
+// narrow keeps the families that a `families` list names; an absent list keeps
+// all of them.
+func (c *compilation) narrow(from []ir.Family, list []*dsl.Text) []ir.Family {
+	if list == nil {
+		return from
+	}
+	var out []ir.Family
+	for _, f := range from {
+		if slices.ContainsFunc(list, func(t *dsl.Text) bool { return t.Literal() == f.String() }) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// participants extends the catalogue and checks the names that the ruleset takes.
+func (c *compilation) participants() {
+	cat, err := participant.Builtin()
+	if err != nil {
+		panic(fmt.Sprintf("compiler: the built-in catalogue: %v", err)) // embedded, and tested
+	}
+	for _, p := range c.doc.Participants {
+		e := participant.Entry{
+			Name: literal(p.Name), Chains: literals(p.Chains), Comments: literals(p.Comments),
+			Sets: literals(p.Sets), NFTTables: literals(p.NFTTables),
+		}
+		for _, g := range p.Rules {
+			e.Rules = append(e.Rules, *ruleGlob(g))
+		}
+		extended, err := cat.Extend([]participant.Entry{e})
+		if err != nil {
+			c.diags.Errorf(diag.InvalidValue, p.Span, "participant %s: %v", e.Name, err)
+			continue
+		}
+		cat = extended
+		c.prog.Participants = append(c.prog.Participants, e)
+	}
+	c.prog.Catalogue = cat
+	c.names()
+}
+
+func ruleGlob(g *dsl.RuleGlob) *participant.RuleGlob {
+	return &participant.RuleGlob{
+		Comment: literal(g.Comment), Text: literal(g.Text), Target: literal(g.Target),
+		In: literal(g.In), Out: literal(g.Out), Set: literal(g.Set),
+	}
+}
+
+// names fills Owns and refuses names of other programs.
+func (c *compilation) names() {
+	p, cat := c.prog, c.prog.Catalogue
+	if c.doc.Name != nil {
+		if sub, why, found := cat.ReservedSubstring(anchorComment + p.Name); found {
+			c.diags.Errorf(diag.ReservedSubstring, c.doc.Name.Span, "a ruleset's name stands in its jumps' comments, and %s", why).
+				WithHelp("use a name without %q", sub)
+		}
+	}
+	if o := c.doc.Owns; o != nil {
+		for _, r := range o.Replaces {
+			if cat.Entry(r.Literal()) == nil {
+				d := c.diags.Errorf(diag.UnknownReference, r.Span, "there is no participant %q", r.Literal())
+				if s := cat.Suggest(r.Literal()); len(s) > 0 {
+					d.WithHelp("did you mean %s?", s[0])
+				}
+				continue
+			}
+			p.Owns.Replaces = append(p.Owns.Replaces, r.Literal())
+		}
+		for _, g := range o.Chains {
+			if c.mayOwn(g) {
+				p.Owns.Chains = append(p.Owns.Chains, g.Literal())
+			}
+		}
+		p.Owns.Sets = literals(o.Sets)
+	}
+	for _, t := range c.doc.Tables {
+		for _, ch := range t.Chains {
+			name := literal(ch.Name)
+			if !c.mayOwn(ch.Name) {
+				continue
+			}
+			if o := c.doc.Owns; o != nil && o.HasChains && !slices.ContainsFunc(o.Chains, func(g *dsl.Text) bool { return ir.MatchGlob(g.Literal(), name) }) {
+				c.diags.Errorf(diag.NotOwned, ch.Name.Span, "chain %s is declared, but no entry of owns.chains matches it", name)
+			}
+			if _, given := cat.UserChain(name); !given {
+				p.Owns.Chains = append(p.Owns.Chains, helperPrefix(name)+"*")
+			}
+		}
+	}
+	slices.Sort(p.Owns.Chains)
+	p.Owns.Chains = slices.Compact(p.Owns.Chains)
+}
+
+// mayOwn tells whether a chain name or glob may be ours, and reports if not.
+func (c *compilation) mayOwn(name *dsl.Text) bool {
+	s, cat := name.Literal(), c.prog.Catalogue
+	for _, t := range ir.TableNames {
+		for _, b := range ir.BuiltinChains(t) {
+			if s == b || strings.Contains(s, "*") && ir.MatchGlob(s, b) {
+				c.diags.Errorf(diag.ReservedName, name.Span, "%q takes in the built-in chain %s", s, b)
+				return false
+			}
+		}
+	}
+	if ir.IsTargetName(s) {
+		c.diags.Errorf(diag.ReservedName, name.Span, "%s is a target of iptables, and no chain can have its name", s)
+		return false
+	}
+	who, reserved := cat.ReservedName(s)
+	switch {
+	case reserved && slices.Contains(c.prog.Owns.Replaces, who):
+		return true
+	case reserved:
+		c.diags.Errorf(diag.ReservedName, name.Span, "%q takes in names of %s", s, who).
+			WithHelp("choose another name, or say `replaces: [%s]` under owns if this ruleset takes its place", who)
+		return false
+	}
+	if _, given := cat.UserChain(s); given {
+		return true
+	}
+	if sub, why, found := cat.ReservedSubstring(s); found {
+		c.diags.Errorf(diag.ReservedSubstring, name.Span, "a chain name with %q is not safe: %s", sub, why)
+		return false
+	}
+	return true
+}
+
+// tables compiles chains, anchors and adopts.
+func (c *compilation) tables() {
+	tables := slices.Clone(c.doc.Tables)
+	slices.SortStableFunc(tables, func(a, b *dsl.Table) int {
+		return slices.Index(ir.TableNames, literal(a.Name)) - slices.Index(ir.TableNames, literal(b.Name))
+	})
+	for _, f := range c.prog.Families {
+		for _, t := range tables {
+			for _, ch := range t.Chains {
+				c.chain(f, literal(t.Name), ch)
+			}
+		}
+	}
+	for _, f := range c.prog.Families {
+		for _, t := range tables {
+			for _, a := range t.Anchors {
+				c.anchor(f, literal(t.Name), a, false)
+			}
+			for _, a := range t.Adopts {
+				c.anchor(f, literal(t.Name), a, true)
+			}
+			for _, x := range t.Collect {
+				if f == c.prog.Families[0] {
+					c.diags.Errorf(diag.UnsupportedBackend, x.Span, "collect is not available in this version")
+				}
+			}
+		}
+	}
+	c.checkJumps()
+}
+
+// helperPrefix is the beginning of the names of a chain's helper chains.
+func helperPrefix(chain string) string { return chain[:min(len(chain), 19)] + "." }
+
+// lint looks at the finished program as a whole.
+func (c *compilation) lint() {
+	byHook := map[ir.ChainKey][]place.Anchor{}
+	var keys []ir.ChainKey
+	for _, a := range slices.Concat(c.prog.Anchors, c.prog.Adopts) {
+		if byHook[a.Key] == nil {
+			keys = append(keys, a.Key)
+		}
+		byHook[a.Key] = append(byHook[a.Key], place.Anchor{
+			Name: a.Name, Span: a.Span, Text: a.Rule.Text, Adopt: a.Adopt, Force: a.Force, At: a.At,
+			Participant: adoptedFrom(c.prog.Catalogue, a),
+			After:       staticRefs(c.prog.Catalogue, a.After), Before: staticRefs(c.prog.Catalogue, a.Before),
+		})
+	}
+	for _, k := range keys {
+		c.diags.Append(place.Unstable(c.prog.Catalogue, k, byHook[k]))
+	}
+	c.neighbourDiscovery()
+	c.marks()
+}
+
+func adoptedFrom(cat *participant.Catalogue, a *Anchor) string {
+	if !a.Adopt {
+		return ""
+	}
+	return cat.ChainOwner(a.Target)
+}
+
+// staticRefs are references without a host: who is meant, and nothing more.
+func staticRefs(cat *participant.Catalogue, refs []Ref) []place.Ref {
+	var out []place.Ref
+	for _, r := range refs {
+		p := place.Ref{Label: r.Label, Span: r.Span, IfMissing: r.IfMissing, Participant: r.Participant, Tail: r.Tail, Chain: r.Chain}
+		if r.Chain != "" {
+			p.Participant = cat.ChainOwner(r.Chain)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// neighbourDiscovery warns of an IPv6 chain at INPUT that drops everything
+// without having accepted ICMPv6: neighbour discovery is never ESTABLISHED, and
+// without it the host is off the network within a minute (FIELD M-56).
+func (c *compilation) neighbourDiscovery() {
+	for _, a := range c.prog.Anchors {
+		if a.Key.Family != ir.IPv6 || a.Key.Chain != "INPUT" {
+			continue
+		}
+		ch := c.prog.Chain(ir.ChainKey{Family: ir.IPv6, Table: a.Key.Table, Chain: a.Target})
+		if ch == nil {
+			continue
+		}
+		for _, r := range ch.Rules {
+			s := r.Rule.Spec
+			if s == nil {
+				continue
+			}
+			v, _ := s.Target.(*ir.Verdict)
+			j, _ := s.Target.(*ir.Jump)
+			takes := v != nil && v.Name == "ACCEPT" || j != nil
+			if takes && (s.Protocol == nil || !s.Protocol.Not && s.Protocol.Number == protoICMPv6) && !narrow(s) {
+				break
+			}
+			if v != nil && v.Name == "DROP" && s.Protocol == nil && len(s.Comments()) == len(s.Matches) && s.Source == nil && s.Destination == nil && s.In == nil {
+				c.diags.Warnf(diag.NeighbourDrop, r.Rule.Origin,
+					"%s drops IPv6 neighbour discovery: nothing ahead of this rule accepts icmpv6", a.Target).
+					WithHelp("put {match: {protocol: icmpv6}, action: accept} ahead of it")
+				break
+			}
+		}
+	}
+}
+
+// protoICMPv6 is the protocol number of ICMPv6 (IANA protocol numbers).
+const protoICMPv6 = 58
+
+// narrow tells that a rule asks for more than protocol and ICMP type, so that it
+// does not let every neighbour solicitation through.
+func narrow(s *ir.Spec) bool {
+	if s.Source != nil || s.Destination != nil || s.In != nil {
+		return true
+	}
+	for _, m := range s.Matches {
+		switch m := m.(type) {
+		case *ir.Comment:
+		case *ir.ICMP:
+			if m.Not || m.Type < 133 || m.Type > 136 {
+				return true
+			}
+		default:
+			return true
+		}
+	}
+	return false
+}
+
+// marks warns of mark bits that another program uses.
+func (c *compilation) marks() {
+	for _, ch := range c.prog.Chains {
+		for _, r := range ch.Rules {
+			if r.Rule.Spec == nil {
+				continue
+			}
+			if m, ok := r.Rule.Spec.Target.(*ir.SetMark); ok {
+				for _, o := range c.prog.Catalogue.MarkOwners(m.Value, m.Mask) {
+					c.diags.Warnf(diag.MarkCollision, r.Rule.Origin, "the mark 0x%x/0x%x touches bits of %s (0x%x/0x%x)", m.Value, m.Mask, o.Participant, o.Value, o.Mask)
+				}
+			}
+		}
+	}
+}

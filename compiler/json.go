@@ -1,0 +1,206 @@
+package compiler
+
+import (
+	"encoding/json"
+	"io"
+
+	"hookline/dsl/diag"
+)
+
+// FormatVersion is the version of the plan's JSON form. It goes up when a field
+// changes its meaning or goes away; new fields do not change it.
+const FormatVersion = 1
+
+// PlanJSON is the machine-readable form of a plan; schemas/v1/plan.schema.json
+// is generated from it.
+type PlanJSON struct {
+	FormatVersion int           `json:"formatVersion"`
+	Ruleset       []RulesetInfo `json:"ruleset"`
+	Backend       string        `json:"backend"`
+	// Snapshot is the recorded snapshot's name; absent for a live host.
+	Snapshot    string           `json:"snapshot,omitempty"`
+	Changes     []ChangeJSON     `json:"changes"`
+	Chains      []ChainJSON      `json:"chains"`
+	Commits     []CommitJSON     `json:"commits"`
+	Constraints []ConstraintJSON `json:"constraints"`
+	Diagnostics []DiagnosticJSON `json:"diagnostics"`
+	Notes       []string         `json:"notes,omitempty"`
+	BaseDigest  string           `json:"baseDigest"`
+}
+
+// ChangeJSON is one change. Action is add, remove, change or move; key is the
+// rule's name or #N, an anchor's name, or a chain's.
+type ChangeJSON struct {
+	Family string      `json:"family"`
+	Table  string      `json:"table"`
+	Chain  string      `json:"chain"`
+	Key    string      `json:"key"`
+	Action string      `json:"action"`
+	Before string      `json:"before,omitempty"`
+	After  string      `json:"after,omitempty"`
+	Source *SourceJSON `json:"source,omitempty"`
+}
+
+// SourceJSON is a place in a file; lines and columns count from 1.
+type SourceJSON struct {
+	File string `json:"file"`
+	Line int    `json:"line"`
+	Col  int    `json:"col"`
+}
+
+// ChainJSON is a shared chain as it will stand, with the rules that go away at
+// their old places (position 0).
+type ChainJSON struct {
+	Family  string     `json:"family"`
+	Table   string     `json:"table"`
+	Chain   string     `json:"chain"`
+	Policy  string     `json:"policy,omitempty"`
+	Changed bool       `json:"changed"`
+	Rules   []LineJSON `json:"rules"`
+}
+
+// LineJSON is one rule of a ChainJSON.
+type LineJSON struct {
+	Action      string `json:"action"`
+	Position    int    `json:"position"`
+	Text        string `json:"text"`
+	Participant string `json:"participant,omitempty"`
+	Ours        bool   `json:"ours,omitempty"`
+	Adopted     bool   `json:"adopted,omitempty"`
+}
+
+// CommitJSON is what is committed at once.
+type CommitJSON struct {
+	Family string `json:"family"`
+	Table  string `json:"table"`
+	Ops    int    `json:"ops"`
+	Guards int    `json:"guards"`
+	// Atomic says over what the commit is all or nothing.
+	Atomic string `json:"atomic"`
+}
+
+// ConstraintJSON is a constraint's result on what is predicted. Result is holds,
+// fails, skipped or error.
+type ConstraintJSON struct {
+	Ruleset  string      `json:"ruleset"`
+	Name     string      `json:"name"`
+	Result   string      `json:"result"`
+	Severity string      `json:"severity"`
+	Message  string      `json:"message,omitempty"`
+	Error    string      `json:"error,omitempty"`
+	Values   []ValueJSON `json:"values,omitempty"`
+	Source   *SourceJSON `json:"source,omitempty"`
+}
+
+// ValueJSON is a part of a false constraint and its value.
+type ValueJSON struct {
+	Expression string `json:"expression"`
+	Value      string `json:"value"`
+}
+
+// DiagnosticJSON is one finding.
+type DiagnosticJSON struct {
+	Severity string      `json:"severity"`
+	Code     string      `json:"code"`
+	Message  string      `json:"message"`
+	Source   *SourceJSON `json:"source,omitempty"`
+	Notes    []NoteJSON  `json:"notes,omitempty"`
+	Help     string      `json:"help,omitempty"`
+}
+
+// NoteJSON is a further place of a finding.
+type NoteJSON struct {
+	Message string      `json:"message"`
+	Source  *SourceJSON `json:"source,omitempty"`
+}
+
+func source(s diag.Span) *SourceJSON {
+	if s.IsZero() {
+		return nil
+	}
+	p := s.Position()
+	return &SourceJSON{File: s.File.Name(), Line: p.Line, Col: p.Column}
+}
+
+// JSON is the plan in its machine-readable form.
+func (p *Plan) JSON() PlanJSON {
+	out := PlanJSON{
+		FormatVersion: FormatVersion, Ruleset: p.Rulesets, Backend: string(p.Variant), Snapshot: p.Source,
+		Changes: []ChangeJSON{}, Chains: []ChainJSON{}, Commits: []CommitJSON{}, Constraints: []ConstraintJSON{},
+		Diagnostics: []DiagnosticJSON{}, Notes: p.Notes, BaseDigest: p.BaseDigest,
+	}
+	for _, c := range p.Changes {
+		out.Changes = append(out.Changes, ChangeJSON{
+			Family: c.Key.Family.String(), Table: c.Key.Table, Chain: c.Key.Chain, Key: c.Address,
+			Action: c.Kind.String(), Before: c.Before, After: c.After, Source: source(c.Source),
+		})
+	}
+	for _, v := range p.Views {
+		out.Chains = append(out.Chains, chainJSON(v))
+	}
+	for _, c := range p.Commits() {
+		out.Commits = append(out.Commits, CommitJSON{
+			Family: c.Family.String(), Table: c.Table, Ops: c.Ops, Guards: c.Guards, Atomic: "one table",
+		})
+	}
+	for _, c := range p.Constraints {
+		out.Constraints = append(out.Constraints, c.json())
+	}
+	for _, d := range p.Diags.All() {
+		j := DiagnosticJSON{Severity: d.Severity.String(), Code: string(d.Code), Message: d.Message, Source: source(d.Span), Help: d.Help}
+		for _, n := range d.Notes {
+			j.Notes = append(j.Notes, NoteJSON{Message: n.Message, Source: source(n.Span)})
+		}
+		out.Diagnostics = append(out.Diagnostics, j)
+	}
+	return out
+}
+
+func chainJSON(v ChainView) ChainJSON {
+	c := ChainJSON{
+		Family: v.Key.Family.String(), Table: v.Key.Table, Chain: v.Key.Chain,
+		Policy: v.Policy, Changed: v.Changed, Rules: []LineJSON{},
+	}
+	for _, l := range v.Lines {
+		c.Rules = append(c.Rules, LineJSON{
+			Action: l.Kind.String(), Position: l.Position, Text: l.Text,
+			Participant: l.Participant, Ours: l.Ours, Adopted: l.Adopted,
+		})
+	}
+	return c
+}
+
+func (c ConstraintResult) json() ConstraintJSON {
+	j := ConstraintJSON{
+		Ruleset: c.Ruleset, Name: c.Name, Severity: "error", Message: c.Message, Error: c.Error,
+		Result: "holds", Source: source(c.Span),
+	}
+	if c.Warning {
+		j.Severity = "warning"
+	}
+	switch {
+	case c.Error != "":
+		j.Result = "error"
+	case c.Skipped:
+		j.Result = "skipped"
+	case !c.Holds:
+		j.Result = "fails"
+	}
+	for _, s := range c.Shown {
+		j.Values = append(j.Values, ValueJSON{Expression: s.Source, Value: s.Value})
+	}
+	return j
+}
+
+// WriteJSON prints plans, one JSON document each on lines of its own.
+func WriteJSON(w io.Writer, plans []*Plan) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	for _, p := range plans {
+		if err := enc.Encode(p.JSON()); err != nil {
+			return err
+		}
+	}
+	return nil
+}

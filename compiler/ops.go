@@ -1,0 +1,350 @@
+package compiler
+
+import (
+	"slices"
+
+	"hookline/compiler/ir"
+	"hookline/compiler/place"
+	"hookline/compiler/xtables"
+	"hookline/dsl/diag"
+)
+
+// write turns what was found and placed into a transaction: per family one block
+// per table, with the guards first. On the nft variant chains are deleted in a
+// block of their own behind it, because iptables older than 1.8.9 cannot delete
+// a chain in the transaction that takes its last reference away (FIELD M-18).
+func (pl *planner) write() {
+	for _, t := range pl.tables {
+		pl.writeChains(t)
+		for _, h := range t.hooks {
+			pl.writeHook(t, h)
+		}
+		pl.writeStale(t)
+		pl.guards(t)
+	}
+	for _, f := range pl.families {
+		for _, t := range pl.tables {
+			if t.key.Family != f {
+				continue
+			}
+			ops, drops := t.ops, t.dropOps
+			if pl.snap.Variant == ir.IptablesLegacy {
+				ops, drops = slices.Concat(ops, drops), nil
+			}
+			pl.block(t.key, ops)
+			pl.block(t.key, drops)
+		}
+	}
+}
+
+func (pl *planner) block(k ir.TableKey, ops []ir.Op) {
+	if len(ops) > 0 {
+		tx := &pl.plan.Transaction
+		tx.Blocks = append(tx.Blocks, ir.Block{Family: k.Family, Table: k.Name, Ops: ops, NoFlush: true})
+	}
+}
+
+// writeChains flushes and fills the declared chains whose rules differ in meaning
+// from what stands.
+func (pl *planner) writeChains(t *tablePlan) {
+	var ensure, fill []ir.Op
+	for _, c := range t.wants {
+		rules := pl.chainRules(t, c)
+		live := t.live.Chain(c.Key.Chain)
+		if live != nil && !live.Read && live.Unreadable == "" {
+			pl.diags().Errorf(diag.NotInSnapshot, c.Span, "chain %s was not read", c.Key)
+			continue
+		}
+		if pl.chainChanges(c, live, rules) {
+			ensure = append(ensure, ir.Op{Kind: ir.OpEnsure, Chain: c.Key.Chain, Origin: c.Span})
+			for _, r := range rules {
+				fill = append(fill, ir.Op{Kind: ir.OpAppend, Chain: c.Key.Chain, Rule: r.Rule, Origin: r.Rule.Origin})
+			}
+		}
+	}
+	t.ops = slices.Concat(t.ops, ensure, fill)
+}
+
+// chainRules are the rules of a chain on this host: those whose foreign sets
+// stand, or are unknown.
+func (pl *planner) chainRules(t *tablePlan, c *Chain) []ChainRule {
+	var out []ChainRule
+	for _, r := range c.Rules {
+		missing := pl.missingSet(t.key.Family, r.Rule)
+		switch {
+		case missing == "":
+			out = append(out, r)
+		case slices.Contains(r.SkipIfMissing, missing):
+			pl.diags().Infof(diag.UnresolvedSet, r.Rule.Origin, "rule %s of %s is left out: there is no set %s", r.Label, c.Key.Chain, missing)
+		default:
+			pl.diags().Errorf(diag.UnresolvedSet, r.Rule.Origin, "rule %s of %s needs the set %s, which does not stand on the host", r.Label, c.Key.Chain, missing).
+				WithHelp("create the set first, or leave the rule out without it: `{set: %s, ifMissing: skip}`", missing)
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// missingSet names the first set of a rule that is known not to stand.
+func (pl *planner) missingSet(f ir.Family, r *ir.Rule) string {
+	if !pl.snap.State.SetsRead {
+		return ""
+	}
+	for _, name := range Fields(f, r).Sets {
+		if pl.snap.State.Set(name) == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// SetNames lists the sets that the programs' rules refer to, in order.
+func SetNames(programs []*Program) []string {
+	var out []string
+	for _, p := range programs {
+		for _, c := range p.Chains {
+			for _, r := range c.Rules {
+				for _, n := range Fields(c.Key.Family, r.Rule).Sets {
+					if !slices.Contains(out, n) {
+						out = append(out, n)
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// sameRule compares a rule of ours with one that stands, by meaning; a text that
+// a tool is known to re-spell as the other counts as the same.
+func (pl *planner) sameRule(f ir.Family, ours, stands *ir.Rule) bool {
+	if stands.Native != nil {
+		return false
+	}
+	return ours.Text == stands.Text || xtables.Equal(ours, stands, f) ||
+		pl.opt.Respelled[RespellKey(f, ours.Text)] == stands.Text && stands.Text != ""
+}
+
+// chainChanges compares a declared chain with what stands and records a Change
+// for each rule that differs.
+func (pl *planner) chainChanges(c *Chain, live *ir.Chain, rules []ChainRule) bool {
+	var stands []*ir.Rule
+	if live != nil {
+		stands = live.Rules
+	}
+	same := live != nil && len(stands) == len(rules) && live.Unreadable == ""
+	for i := 0; same && i < len(rules); i++ {
+		same = pl.sameRule(c.Key.Family, rules[i].Rule, stands[i])
+	}
+	if same {
+		return false
+	}
+	if live == nil {
+		pl.change(Change{Key: c.Key, Kind: Added, Address: c.Key.Chain, After: c.Key.Chain, Source: c.Span})
+	}
+	old := make([]string, len(stands))
+	for i, r := range stands {
+		old[i] = r.Text
+	}
+	neu := make([]string, len(rules))
+	for i, r := range rules {
+		neu[i] = r.Rule.Text
+		for _, s := range stands {
+			if pl.sameRule(c.Key.Family, r.Rule, s) {
+				neu[i] = s.Text
+				break
+			}
+		}
+	}
+	for _, e := range diffLines(old, neu) {
+		ch := Change{Key: c.Key, Kind: e.kind}
+		switch e.kind {
+		case Added:
+			ch.After, ch.Address, ch.Source = rules[e.new].Rule.Text, rules[e.new].Label, rules[e.new].Rule.Origin
+		case Removed:
+			ch.Before = old[e.old]
+		case Changed:
+			ch.Before, ch.After = old[e.old], rules[e.new].Rule.Text
+			ch.Address, ch.Source = rules[e.new].Label, rules[e.new].Rule.Origin
+		default:
+			continue
+		}
+		pl.change(ch)
+	}
+	return true
+}
+
+func (pl *planner) change(c Change) { pl.plan.Changes = append(pl.plan.Changes, c) }
+
+// writeHook deletes what goes away in a shared chain, by value, then inserts in
+// the order of the result: when a jump is put in, all that stands above it is
+// already there, so that its index is its place in the result.
+func (pl *planner) writeHook(t *tablePlan, h *hookPlan) {
+	if !h.output.Changed() {
+		return
+	}
+	for _, i := range h.output.Removed {
+		text, ok := pl.deleteText(h, i)
+		if !ok {
+			continue
+		}
+		t.ops = append(t.ops, ir.Op{Kind: ir.OpDelete, Chain: h.key.Chain, Rule: &ir.Rule{Text: text, Spec: h.live.Rules[i].Spec}})
+		if !slices.ContainsFunc(h.output.Order, func(p place.Placed) bool { return p.Kind == place.Move && p.Live == i }) {
+			pl.change(Change{Key: h.key, Kind: Removed, Address: ruleTarget(h.live.Rules[i]), Before: h.live.Rules[i].Text})
+		}
+	}
+	for n, p := range h.output.Order {
+		if p.Kind == place.Keep {
+			continue
+		}
+		a := h.sources[p.Anchor]
+		rule := a.Rule
+		if a.Adopt {
+			// The kept copy keeps its text; it is what round-tripped above.
+			rule = &ir.Rule{Text: h.live.Rules[p.Live].Text, Spec: h.live.Rules[p.Live].Spec}
+		}
+		t.ops = append(t.ops, ir.Op{Kind: ir.OpInsert, Chain: h.key.Chain, Rule: rule, Index: n + 1, Origin: a.Span})
+		ch := Change{Key: h.key, Kind: Added, Address: a.Name, After: rule.Text, Source: a.Span}
+		if p.Kind == place.Move {
+			ch.Kind, ch.Before = Moved, h.live.Rules[p.Live].Text
+		}
+		pl.change(ch)
+	}
+}
+
+// deleteText is the text by which a rule of a shared chain may be deleted: what
+// we would generate now if it stands in those words, else what the tool printed
+// if that decodes and prints back the same.
+func (pl *planner) deleteText(h *hookPlan, i int) (string, bool) {
+	r := h.live.Rules[i]
+	at := diag.Span{}
+	for j, a := range h.input.Anchors {
+		if slices.Contains(a.Standing, i) {
+			at = a.Span
+			if h.sources[j].Rule != nil && h.sources[j].Rule.Text == r.Text {
+				break
+			}
+		}
+	}
+	if h.live.HasNative() {
+		pl.diags().Errorf(diag.UndeletableRule, at, "the jump to %s in %s has to go, but the chain holds native nft rules: a delete by text could hit one of them", ruleTarget(r), h.key).
+			Note(r.Origin, "%s", r.Text)
+		return "", false
+	}
+	if !xtables.RoundTrips(r.Text, h.key.Family) {
+		pl.diags().Errorf(diag.UndeletableRule, at, "the jump to %s in %s has to go, but its text does not decode and print back the same", ruleTarget(r), h.key).
+			Note(r.Origin, "%s", r.Text)
+		return "", false
+	}
+	return r.Text, true
+}
+
+// writeStale empties chains that are no longer declared and drops them, but for
+// chains that a program gives to its users.
+func (pl *planner) writeStale(t *tablePlan) {
+	for _, c := range t.given {
+		k := ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: c.Name}
+		t.ops = append(t.ops, ir.Op{Kind: ir.OpFlush, Chain: c.Name})
+		for _, r := range c.Rules {
+			pl.change(Change{Key: k, Kind: Removed, Before: r.Text})
+		}
+	}
+	for _, c := range t.stale {
+		k := ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: c.Name}
+		if refs := t.foreignRefs[c.Name]; len(refs) > 0 {
+			d := pl.diags().Errorf(diag.ForeignReference, diag.Span{},
+				"chain %s is no longer declared, but rules of others still refer to it", k)
+			for _, r := range refs {
+				who := pl.rec.Rule(ir.ChainKey{Family: k.Family, Table: k.Table, Chain: r.chain}, r.index).Participant
+				if who != "" {
+					who = " (" + who + ")"
+				}
+				d.Note(r.rule.Origin, "-A %s %s%s", r.chain, r.rule.Text, who)
+			}
+			d.WithHelp("declare the chain again, or have the owner of these rules remove them")
+			continue
+		}
+		if len(c.Rules) > 0 || !c.Read {
+			t.ops = append(t.ops, ir.Op{Kind: ir.OpFlush, Chain: c.Name})
+		}
+		t.dropOps = append(t.dropOps, ir.Op{Kind: ir.OpDrop, Chain: c.Name})
+		pl.change(Change{Key: k, Kind: Removed, Address: c.Name, Before: c.Name})
+		for _, r := range c.Rules {
+			pl.change(Change{Key: k, Kind: Removed, Before: r.Text})
+		}
+	}
+}
+
+// guards puts the foreign rules on which new places rest in front of the block,
+// as -C lines: if one of them is gone when the block is committed, the whole
+// block is refused and nothing of it is applied (FIELD M-6). The nft variant
+// only: on legacy the lock does it. A text that does not decode and print back
+// the same would block for ever (M-49).
+func (pl *planner) guards(t *tablePlan) {
+	if pl.snap.Variant != ir.IptablesNFT || len(t.ops) == 0 {
+		return
+	}
+	var guards []ir.Op
+	for _, h := range t.hooks {
+		for _, w := range pl.witnesses(h) {
+			text := h.live.Rules[w.live].Text
+			if !xtables.RoundTrips(text, h.key.Family) {
+				continue
+			}
+			if pl.opt.DropGuards[GuardKey(h.key, text)] {
+				pl.diags().Warnf(diag.GuardDropped, w.anchor.Span,
+					"the place of the jump to %s is not guarded: iptables does not find %q in %s although it stands there", w.anchor.Target, text, h.key)
+				continue
+			}
+			same := func(o ir.Op) bool { return o.Chain == h.key.Chain && o.Rule.Text == text }
+			if !slices.ContainsFunc(guards, same) {
+				guards = append(guards, ir.Op{Kind: ir.OpRequire, Chain: h.key.Chain, Rule: h.live.Rules[w.live], Origin: w.anchor.Span})
+			}
+		}
+	}
+	t.ops = slices.Concat(guards, t.ops)
+}
+
+// witness is a live foreign rule on which the place of an anchor rests.
+type witness struct {
+	live   int
+	anchor *Anchor
+}
+
+// witnesses are, for each jump that is put in, the last of the rules that it must
+// stand behind and the first of those that it must stand ahead of.
+func (pl *planner) witnesses(h *hookPlan) []witness {
+	var out []witness
+	for _, p := range h.output.Order {
+		if p.Kind == place.Keep {
+			continue
+		}
+		a := h.input.Anchors[p.Anchor]
+		last, first := -1, -1
+		for i := range h.live.Rules {
+			if slices.Contains(h.output.Removed, i) || isStanding(h, i) {
+				continue
+			}
+			if matchesAny(a.After, i) {
+				last = i
+			}
+			if first < 0 && matchesAny(a.Before, i) {
+				first = i
+			}
+		}
+		for _, i := range []int{last, first} {
+			if i >= 0 {
+				out = append(out, witness{i, h.sources[p.Anchor]})
+			}
+		}
+	}
+	return out
+}
+
+func isStanding(h *hookPlan, i int) bool {
+	return slices.ContainsFunc(h.input.Anchors, func(a place.Anchor) bool { return slices.Contains(a.Standing, i) })
+}
+
+func matchesAny(refs []place.Ref, i int) bool {
+	return slices.ContainsFunc(refs, func(r place.Ref) bool { return r.Match != nil && r.Match(i) })
+}

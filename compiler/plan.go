@@ -1,0 +1,418 @@
+package compiler
+
+import (
+	"slices"
+
+	"hookline/compiler/ir"
+	"hookline/compiler/participant"
+	"hookline/compiler/place"
+	"hookline/compiler/recognize"
+	"hookline/dsl/diag"
+)
+
+// PlanOptions are what a plan depends on besides programs and snapshot.
+type PlanOptions struct {
+	// Recorded are the rulesets that a state directory knows of this host, those
+	// being planned included. Nil if there is no record.
+	Recorded []Recorded
+	// Respelled tells what a tool printed for a rule text of ours in which it
+	// re-spelled what we cannot decode; see RespellKey.
+	Respelled map[string]string
+	// Remove plans that nothing of the programs stands.
+	Remove bool
+	// Families limits the plan; empty means all that programs and snapshot have.
+	Families []ir.Family
+	// DropGuards are guards, by GuardKey, that failed although their rule still stood
+	// (FIELD M-49): they are left out, and the plan says so.
+	DropGuards map[string]bool
+}
+
+// Recorded is what a state directory says of one ruleset.
+type Recorded struct {
+	Name    string
+	Version string
+	// Owns are the globs at the last apply; Declared the names of its chains.
+	Owns     Owns
+	Declared []string
+}
+
+// RespellKey is the key of PlanOptions.Respelled.
+func RespellKey(f ir.Family, sent string) string { return f.String() + " " + sent }
+
+// GuardKey is the key of PlanOptions.DropGuards.
+func GuardKey(k ir.ChainKey, text string) string { return k.String() + " " + text }
+
+// Plan is what would change on a host, and what the host then holds.
+type Plan struct {
+	Rulesets []RulesetInfo
+	Variant  ir.Variant
+	// Source is the name of the recorded snapshot, or empty for a live host.
+	Source string
+	// Live is the host as read, Planned as predicted; equal if there is nothing to do
+	// or if Diags has errors.
+	Live, Planned *ir.State
+	Transaction   ir.Transaction
+	Changes       []Change
+	// Views are the shared chains that the plan touches or places something in.
+	Views       []ChainView
+	Constraints []ConstraintResult
+	Diags       *diag.List
+	// Notes are the sentences that a plan must show about how it is applied.
+	Notes []string
+	// BaseDigest identifies what the plan rests on.
+	BaseDigest string
+	// Asked is what constraints asked for outside the snapshot's scope; the plan is
+	// final only if it is empty.
+	Asked []ir.ChainKey
+	// Owned lists the owned chains that stand or will stand.
+	Owned []ir.ChainKey
+	// Adopted and Collected are what a removal leaves as it is.
+	LeftAsIs []string
+
+	attributionLive, attributionPlanned *recognize.Table
+	owns                                func(chain string) bool
+	// adopted holds "chain key, target" of the jumps whose place the rulesets manage.
+	adopted map[string]bool
+}
+
+// RulesetInfo names a ruleset.
+type RulesetInfo struct {
+	Name    string `json:"name"`
+	Version string `json:"version"`
+	// Applied is the version that the record says stands; empty if there is none.
+	Applied string `json:"applied,omitempty"`
+}
+
+// Empty tells that the host is as declared: nothing would be written.
+func (p *Plan) Empty() bool { return p.Transaction.Empty() }
+
+// NewPlan compares programs with a snapshot. It always returns a plan; where
+// Diags has errors its transaction is empty.
+func NewPlan(programs []*Program, snap *ir.Snapshot, opt PlanOptions) *Plan {
+	pl := &planner{programs: programs, snap: snap, opt: opt}
+	pl.plan = &Plan{
+		Variant: snap.Variant, Source: snap.Source, Live: snap.State, Planned: snap.State,
+		Diags: &diag.List{},
+	}
+	pl.run()
+	return pl.plan
+}
+
+type planner struct {
+	programs []*Program
+	snap     *ir.Snapshot
+	opt      PlanOptions
+	plan     *Plan
+	cat      *participant.Catalogue
+	rec      *recognize.Table
+	families []ir.Family
+	tables   []*tablePlan
+	isOwned  map[string]bool // memo of owned
+}
+
+// tablePlan is the work on one table of one family.
+type tablePlan struct {
+	key   ir.TableKey
+	live  *ir.Table // nil if absent
+	wants []*Chain  // declared chains of this table
+	stale []*ir.Chain
+	given []*ir.Chain // chains given to users, no longer declared: emptied
+	hooks []*hookPlan
+	// foreignRefs are foreign rules that refer to our chains, by our chain.
+	foreignRefs map[string][]ruleAt
+	ops         []ir.Op
+	dropOps     []ir.Op
+}
+
+// hookPlan is the work on one shared chain.
+type hookPlan struct {
+	key     ir.ChainKey
+	live    *ir.Chain
+	anchors []*Anchor
+	// sources are the anchors behind input.Anchors, index by index: an adopted target
+	// may stand with several different matches.
+	sources []*Anchor
+	input   place.Input
+	output  place.Output
+}
+
+// ruleAt is a rule and where it stands.
+type ruleAt struct {
+	chain string
+	index int
+	rule  *ir.Rule
+}
+
+func (pl *planner) diags() *diag.List { return pl.plan.Diags }
+
+func (pl *planner) run() {
+	for _, p := range pl.programs {
+		info := RulesetInfo{Name: p.Name, Version: p.Version}
+		for _, r := range pl.opt.Recorded {
+			if r.Name == p.Name {
+				info.Applied = r.Version
+			}
+		}
+		pl.plan.Rulesets = append(pl.plan.Rulesets, info)
+		for _, n := range p.Notes {
+			pl.diags().Add(n)
+		}
+	}
+	pl.chooseFamilies()
+	if !pl.mergeCatalogues() || !pl.checkOverlap() {
+		return
+	}
+	pl.plan.owns = pl.owned
+	pl.plan.adopted = map[string]bool{}
+	for _, p := range pl.programs {
+		for _, a := range p.Adopts {
+			pl.plan.adopted[a.Key.String()+" "+a.Target] = true
+		}
+	}
+	pl.rec = recognize.New(pl.cat, Fields).State(pl.snap.State)
+	pl.plan.attributionLive, pl.plan.attributionPlanned = pl.rec, pl.rec
+	pl.checkOtherVariant()
+	for _, f := range pl.families {
+		for _, name := range ir.TableNames {
+			pl.table(ir.TableKey{Family: f, Name: name})
+		}
+	}
+	pl.solve()
+	pl.write()
+	pl.predict()
+	pl.constraints()
+	pl.views()
+	pl.digest()
+	if pl.diags().HasErrors() {
+		pl.plan.Transaction = ir.Transaction{}
+	}
+	pl.diags().Sort()
+}
+
+// chooseFamilies keeps the families that somebody asked for and that were read.
+// Owned objects of the other families are looked at all the same: ownership does
+// not depend on a ruleset's families.
+func (pl *planner) chooseFamilies() {
+	for _, f := range ir.Families {
+		if len(pl.opt.Families) > 0 && !slices.Contains(pl.opt.Families, f) {
+			continue
+		}
+		if slices.Contains(pl.snap.State.Families, f) {
+			pl.families = append(pl.families, f)
+			continue
+		}
+		for _, p := range pl.programs {
+			if slices.Contains(p.Families, f) {
+				pl.diags().Warnf(diag.NotInSnapshot, p.Span,
+					"%s is left out: the snapshot does not say what stands there", f)
+				break
+			}
+		}
+	}
+}
+
+func (pl *planner) mergeCatalogues() bool {
+	cat, err := participant.Builtin()
+	if err != nil {
+		pl.diags().Errorf(diag.InvalidValue, diag.Span{}, "the catalogue of participants: %v", err)
+		return false
+	}
+	for _, p := range pl.programs {
+		if cat, err = cat.Extend(p.Participants); err != nil {
+			pl.diags().Errorf(diag.InvalidValue, p.Span, "the participants: %v", err)
+			return false
+		}
+	}
+	pl.cat = cat
+	return true
+}
+
+// ownerOf finds the program whose chain this is; nil for a foreign chain.
+func (pl *planner) ownerOf(chain string) *Program {
+	for _, p := range pl.programs {
+		if p.Owns.Chain(chain) || p.declares(chain) {
+			return p
+		}
+	}
+	for _, r := range pl.opt.Recorded {
+		if !slices.Contains(r.Declared, chain) {
+			continue
+		}
+		for _, p := range pl.programs {
+			if p.Name == r.Name {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+// owned tells whether a chain name is ours.
+func (pl *planner) owned(chain string) bool {
+	yes, known := pl.isOwned[chain]
+	if !known {
+		if pl.isOwned == nil {
+			pl.isOwned = map[string]bool{}
+		}
+		yes = pl.ownerOf(chain) != nil
+		pl.isOwned[chain] = yes
+	}
+	return yes
+}
+
+// wanted are the declared chains of a table.
+func (pl *planner) wanted(k ir.TableKey) []*Chain {
+	if pl.opt.Remove {
+		return nil
+	}
+	var out []*Chain
+	for _, p := range pl.programs {
+		for _, c := range p.Chains {
+			if c.Key.TableKey() == k {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+// placed are the anchors and adopts of a table, by program and as written.
+func (pl *planner) placed(k ir.TableKey) []*Anchor {
+	if pl.opt.Remove {
+		return nil
+	}
+	var out []*Anchor
+	for _, p := range pl.programs {
+		for _, a := range slices.Concat(p.Anchors, p.Adopts) {
+			if a.Key.TableKey() == k {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
+}
+
+// table finds what is ours in a table: chains to write, stale chains, and for each
+// shared chain our jumps in it.
+func (pl *planner) table(k ir.TableKey) {
+	t := &tablePlan{key: k, live: pl.snap.State.Table(k.Family, k.Name), wants: pl.wanted(k), foreignRefs: map[string][]ruleAt{}}
+	anchors := pl.placed(k)
+	needed := len(t.wants) > 0 || len(anchors) > 0
+	if t.live != nil && t.live.Unreadable != "" {
+		if needed {
+			at := diag.Span{}
+			if len(t.wants) > 0 {
+				at = t.wants[0].Span
+			} else {
+				at = anchors[0].Span
+			}
+			pl.diags().Errorf(diag.UnreadableTable, at, "table %s of %s cannot be read: %s", k.Name, k.Family, t.live.Unreadable).
+				WithHelp("a program wrote native nft rules into it; see who with `nft -a list table %s %s`", nftFamily(k.Family), k.Name)
+		} else {
+			pl.diags().Warnf(diag.UnreadableTable, diag.Span{}, "table %s of %s cannot be read, and nothing is planned in it: %s", k.Name, k.Family, t.live.Unreadable)
+		}
+		return
+	}
+	if t.live != nil {
+		pl.findOwned(t)
+	}
+	pl.findHooks(t, anchors)
+	if needed || len(t.stale) > 0 || len(t.given) > 0 || len(t.hooks) > 0 {
+		pl.tables = append(pl.tables, t)
+	}
+}
+
+// findOwned lists the owned chains that stand and are not declared.
+func (pl *planner) findOwned(t *tablePlan) {
+	for _, c := range t.live.Chains {
+		if ir.IsBuiltin(t.key.Name, c.Name) || !pl.owned(c.Name) {
+			continue
+		}
+		pl.plan.Owned = append(pl.plan.Owned, ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: c.Name})
+		if slices.ContainsFunc(t.wants, func(w *Chain) bool { return w.Key.Chain == c.Name }) {
+			continue
+		}
+		if given(pl.cat, c.Name) {
+			if len(c.Rules) > 0 {
+				t.given = append(t.given, c)
+			}
+			continue
+		}
+		t.stale = append(t.stale, c)
+	}
+}
+
+// shared tells whether a chain is one in which every jump to an owned chain is
+// ours: a built-in chain, one that a program gives to its users, or one that an
+// anchor of the ruleset names.
+func (pl *planner) shared(k ir.ChainKey, anchors []*Anchor) bool {
+	return ir.IsBuiltin(k.Table, k.Chain) || given(pl.cat, k.Chain) ||
+		slices.ContainsFunc(anchors, func(a *Anchor) bool { return a.Key == k })
+}
+
+// findHooks makes a hookPlan for each shared chain in which an anchor is wanted
+// or a jump of ours stands, and collects foreign references.
+func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
+	var order []string
+	order = append(order, ir.BuiltinChains(t.key.Name)...)
+	if t.live != nil {
+		for _, c := range t.live.Chains {
+			if !slices.Contains(order, c.Name) {
+				order = append(order, c.Name)
+			}
+		}
+	}
+	for _, a := range anchors {
+		if !slices.Contains(order, a.Key.Chain) {
+			order = append(order, a.Key.Chain)
+		}
+	}
+	for _, name := range order {
+		k := ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: name}
+		if pl.owned(name) && !ir.IsBuiltin(t.key.Name, name) {
+			continue
+		}
+		h := &hookPlan{key: k}
+		for _, a := range anchors {
+			if a.Key == k {
+				h.anchors = append(h.anchors, a)
+			}
+		}
+		live, err := pl.snap.State.Lookup(k)
+		if err != nil {
+			if len(h.anchors) > 0 {
+				pl.diags().Errorf(diag.NotInSnapshot, h.anchors[0].Span, "%v", err)
+			}
+			continue
+		}
+		h.live = live
+		if live == nil {
+			for _, a := range h.anchors {
+				pl.diags().Warnf(diag.Held, a.Span, "chain %s does not stand yet: the jump to %s is held back", k, a.Target)
+			}
+			continue
+		}
+		if !pl.shared(k, anchors) {
+			pl.collectForeign(t, k, live)
+			continue
+		}
+		if pl.hook(t, h) {
+			t.hooks = append(t.hooks, h)
+		}
+	}
+}
+
+// collectForeign notes the rules of a foreign chain that refer to ours.
+func (pl *planner) collectForeign(t *tablePlan, k ir.ChainKey, c *ir.Chain) {
+	for i, r := range c.Rules {
+		if target := ruleTarget(r); target != "" && pl.owned(target) {
+			t.foreignRefs[target] = append(t.foreignRefs[target], ruleAt{k.Chain, i, r})
+		}
+	}
+}
+
+// given tells whether a program gives a chain of this name to its users.
+func given(cat *participant.Catalogue, chain string) bool {
+	_, yes := cat.UserChain(chain)
+	return yes
+}

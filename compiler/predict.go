@@ -1,0 +1,194 @@
+package compiler
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+	"slices"
+
+	"hookline/compiler/ir"
+	"hookline/compiler/place"
+	"hookline/compiler/recognize"
+	"hookline/dsl/diag"
+)
+
+// predict applies the transaction to the snapshot. What it cannot do there, the
+// kernel would refuse, so a failure is a diagnostic at the YAML line that asks
+// for it.
+func (pl *planner) predict() {
+	if pl.diags().HasErrors() || pl.plan.Transaction.Empty() {
+		return
+	}
+	planned, err := pl.snap.State.Apply(pl.plan.Transaction)
+	if err != nil {
+		pl.refused(err)
+		return
+	}
+	pl.plan.Planned = planned
+	pl.plan.attributionPlanned = recognize.New(pl.cat, Fields).State(planned)
+	for _, t := range pl.tables {
+		for _, h := range t.hooks {
+			pl.checkOrder(h)
+		}
+	}
+}
+
+func (pl *planner) refused(err error) {
+	at, code := diag.Span{}, diag.ToolRefused
+	if e, ok := asApplyError(err); ok {
+		blocks := pl.plan.Transaction.Blocks
+		if e.Block < len(blocks) && e.Op >= 0 && e.Op < len(blocks[e.Block].Ops) {
+			at = blocks[e.Block].Ops[e.Op].Origin
+		}
+		switch e.Reason {
+		case ir.ReasonLoop:
+			code = diag.ChainLoop
+		case ir.ReasonBadTarget:
+			code = diag.UnknownChain
+		default:
+		}
+	}
+	pl.diags().Errorf(code, at, "the kernel would refuse this: %v", err)
+}
+
+// checkOrder makes sure that deleting by value and inserting by index gives the
+// order that was solved. That it does not is a mistake of ours, and must not
+// reach a host.
+func (pl *planner) checkOrder(h *hookPlan) {
+	c, err := pl.plan.Planned.Lookup(h.key)
+	if err != nil || c == nil || len(c.Rules) != len(h.output.Order) {
+		panic(fmt.Sprintf("compiler: the transaction does not give the solved chain %s", h.key))
+	}
+	for i, p := range h.output.Order {
+		want := ""
+		switch {
+		case p.Kind == place.Keep || h.sources[p.Anchor].Adopt:
+			want = h.live.Rules[p.Live].Text
+		default:
+			want = h.sources[p.Anchor].Rule.Text
+		}
+		if c.Rules[i].Text != want {
+			panic(fmt.Sprintf("compiler: the transaction puts %q at %d of %s, not %q", c.Rules[i].Text, i+1, h.key, want))
+		}
+	}
+}
+
+// views shows each shared chain in which something of the rulesets stands.
+func (pl *planner) views() {
+	for _, t := range pl.tables {
+		for _, h := range t.hooks {
+			v := ChainView{Key: h.key, Policy: h.live.Policy, Changed: h.output.Changed()}
+			n := 0
+			for _, p := range h.output.Steps(h.input) {
+				l := ViewLine{}
+				if p.Kind != place.Remove {
+					n++
+					l.Position = n
+				}
+				switch p.Kind {
+				case place.Keep:
+					l.Kind = Unchanged
+				case place.Add:
+					l.Kind = Added
+				case place.Move:
+					l.Kind = Moved
+				case place.Remove:
+					l.Kind = Removed
+				}
+				if p.Live >= 0 {
+					r := h.live.Rules[p.Live]
+					l.Text = r.Text
+					if r.Native != nil {
+						l.Text = "native nft rule: " + r.Native.Expr
+					}
+					l.Participant = h.input.Rules[p.Live].Participant
+					l.Ours = pl.owned(ruleTarget(r))
+				}
+				if p.Anchor >= 0 {
+					a := h.sources[p.Anchor]
+					l.Adopted, l.Ours = a.Adopt, !a.Adopt
+					if !a.Adopt && p.Kind != place.Keep && p.Kind != place.Remove {
+						l.Text = a.Rule.Text
+					}
+				}
+				v.Lines = append(v.Lines, l)
+			}
+			pl.plan.Views = append(pl.plan.Views, v)
+		}
+	}
+}
+
+// digest identifies what the plan rests on: the owned chains, and the shared
+// chains that it writes into, rule by rule in order, without counters.
+func (pl *planner) digest() {
+	d := sha256.New()
+	for _, t := range pl.tables {
+		for _, c := range t.wants {
+			digestChain(d, c.Key, t.live.Chain(c.Key.Chain))
+		}
+		for _, c := range slices.Concat(t.stale, t.given) {
+			digestChain(d, ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: c.Name}, c)
+		}
+		for _, h := range t.hooks {
+			if h.output.Changed() {
+				digestChain(d, h.key, h.live)
+			}
+		}
+	}
+	pl.plan.BaseDigest = "sha256:" + hex.EncodeToString(d.Sum(nil))
+}
+
+func digestChain(d hash.Hash, k ir.ChainKey, c *ir.Chain) {
+	if c == nil {
+		fmt.Fprintf(d, "%s absent\n", k)
+		return
+	}
+	fmt.Fprintf(d, "%s %d\n", k, len(c.Rules))
+	for _, r := range c.Rules {
+		if r.Native != nil {
+			fmt.Fprintf(d, "native %d %q\n", r.Native.Handle, r.Native.Expr)
+			continue
+		}
+		fmt.Fprintf(d, "%q\n", r.Text)
+	}
+}
+
+// LeavesForeign compares what a plan predicts for foreign rules with what stood:
+// nothing of others may be lost, changed or re-ordered but adopted copies. It
+// returns the chains in which that is not so; tests and converge ask.
+func (p *Plan) LeavesForeign() []ir.ChainKey {
+	var out []ir.ChainKey
+	for _, t := range p.Live.Tables {
+		for _, c := range t.Chains {
+			k := ir.ChainKey{Family: t.Family, Table: t.Name, Chain: c.Name}
+			if !c.Read || p.owns != nil && p.owns(c.Name) && !ir.IsBuiltin(t.Name, c.Name) {
+				continue
+			}
+			after, err := p.Planned.Lookup(k)
+			if err != nil || after == nil || !slices.Equal(p.foreign(k, c), p.foreign(k, after)) {
+				out = append(out, k)
+			}
+		}
+	}
+	return out
+}
+
+// foreign lists the rules of a chain that no change of the plan names.
+func (p *Plan) foreign(k ir.ChainKey, c *ir.Chain) []string {
+	touched := map[string]bool{}
+	for _, ch := range p.Changes {
+		if ch.Key == k {
+			touched[ch.Before], touched[ch.After] = true, true
+		}
+	}
+	var out []string
+	for _, r := range c.Rules {
+		if r.Native != nil {
+			out = append(out, fmt.Sprintf("native %d", r.Native.Handle))
+		} else if !touched[r.Text] {
+			out = append(out, r.Text)
+		}
+	}
+	return out
+}

@@ -1,0 +1,141 @@
+package compiler
+
+import (
+	"slices"
+
+	"hookline/compiler/check"
+	"hookline/compiler/ir"
+	"hookline/compiler/participant"
+	"hookline/compiler/place"
+	"hookline/dsl/diag"
+)
+
+// Program is a compiled ruleset: what is to stand on a host, for every host.
+type Program struct {
+	Name, Version, Description string
+	Span                       diag.Span
+	// Families that the ruleset is for, IPv4 first.
+	Families []ir.Family
+	// Backend as the ruleset says: auto, iptables-nft, iptables-legacy or nft.
+	Backend string
+	// Owns are the globs of the names that are ours; declared chains always match.
+	Owns Owns
+	// Catalogue is the built-in one, extended by Participants, the ruleset's own.
+	Catalogue    *participant.Catalogue
+	Participants []participant.Entry
+	// Chains are the owned chains, by family and table in the order of ir.TableNames,
+	// then as written; helper chains stand behind the chain that needs them.
+	Chains []*Chain
+	// Anchors are our jumps, Adopts the jumps of others that we place, in the order
+	// of writing.
+	Anchors []*Anchor
+	Adopts  []*Anchor
+	// Constraints in the order of writing.
+	Constraints []*Constraint
+	// Notes are rules left out, in the order of writing: an empty list, an address
+	// of the other family.
+	Notes []*diag.Diagnostic
+	// Params as resolved, for the plan; sorted by name.
+	Params []ParamValue
+
+	env *check.Env
+	act check.Activation
+}
+
+// Owns says which names are the ruleset's.
+type Owns struct {
+	// Chains and Sets are anchored globs.
+	Chains, Sets []string
+	// Replaces names participants whose names may be owned.
+	Replaces []string
+}
+
+// Chain tells whether a chain name is ours.
+func (o Owns) Chain(name string) bool {
+	return slices.ContainsFunc(o.Chains, func(g string) bool { return ir.MatchGlob(g, name) })
+}
+
+// Chain is one owned chain of one family.
+type Chain struct {
+	Key   ir.ChainKey
+	Span  diag.Span
+	Rules []ChainRule
+	// Given is set for a chain that a program gives to its users (DOCKER-USER): it is
+	// emptied when it is no longer declared, never deleted.
+	Given bool
+}
+
+// ChainRule is one rule of an owned chain.
+type ChainRule struct {
+	Rule *ir.Rule
+	// Label addresses the rule in its chain: its name, or #N.
+	Label string
+	// SkipIfMissing names foreign sets without which the rule is left out; every
+	// other set that the rule names must stand.
+	SkipIfMissing []string
+}
+
+// Anchor is one jump in a shared chain: ours, or one that is adopted.
+type Anchor struct {
+	// Key is the chain that the jump stands in.
+	Key ir.ChainKey
+	// Name is the anchor's, Ruleset its ruleset's.
+	Name, Ruleset string
+	Span          diag.Span
+	// Rule is the jump as we write it; for an adopted jump without match only its
+	// target matters.
+	Rule *ir.Rule
+	// Target is the chain that is jumped to.
+	Target string
+	// AnyMatch tells that an adopted jump is recognised by its target alone.
+	AnyMatch bool
+	Adopt    bool
+	Collapse bool
+	// IfMissing of an adopt: what to do when no jump stands.
+	IfMissing     place.Missing
+	Force         bool
+	At            place.End
+	After, Before []Ref
+}
+
+// Ref is one entry of after or before.
+type Ref struct {
+	// Label is the reference as written, for messages.
+	Label string
+	Span  diag.Span
+	// Exactly one of the three is set.
+	Participant string
+	Chain       string
+	Glob        *participant.RuleGlob
+
+	Tail      bool
+	IfMissing place.Missing
+}
+
+// Constraint is one compiled constraint.
+type Constraint struct {
+	Name     string
+	Span     diag.Span
+	That     *check.Expr
+	Message  string
+	Warning  bool
+	Families []ir.Family
+}
+
+// ParamValue is a param and its value as CEL shows it.
+type ParamValue struct{ Name, Value string }
+
+// Chain finds a declared chain; nil if the program has none of that key.
+func (p *Program) Chain(k ir.ChainKey) *Chain {
+	for _, c := range p.Chains {
+		if c.Key == k {
+			return c
+		}
+	}
+	return nil
+}
+
+// declares tells whether a chain of this name is declared in any table.
+func (p *Program) declares(name string) bool {
+	return slices.ContainsFunc(p.Chains, func(c *Chain) bool { return c.Key.Chain == name })
+}

@@ -1,0 +1,154 @@
+package compiler
+
+import (
+	"fmt"
+	"slices"
+
+	"hookline/compiler/ir"
+	"hookline/compiler/xtables"
+)
+
+// Restore is the transaction that takes a host back to what stood of ours before
+// an apply: owned chains with their old rules, our jumps and adopted jumps at
+// their old places among the foreign rules that are still there. Foreign rules
+// stay as they are now. An error says what cannot be deleted by its text.
+func (p *Plan) Restore(before, now *ir.Snapshot) (ir.Transaction, error) {
+	var tx ir.Transaction
+	for _, f := range now.State.Families {
+		for _, name := range ir.TableNames {
+			k := ir.TableKey{Family: f, Name: name}
+			r := restorer{plan: p, key: k, before: before.State.Table(f, name), now: now.State.Table(f, name)}
+			if err := r.run(); err != nil {
+				return ir.Transaction{}, err
+			}
+			ops, drops := r.ops, r.drops
+			if now.Variant == ir.IptablesLegacy {
+				ops, drops = slices.Concat(ops, drops), nil
+			}
+			for _, o := range [][]ir.Op{ops, drops} {
+				if len(o) > 0 {
+					tx.Blocks = append(tx.Blocks, ir.Block{Family: f, Table: name, Ops: o, NoFlush: true})
+				}
+			}
+		}
+	}
+	return tx, nil
+}
+
+type restorer struct {
+	plan        *Plan
+	key         ir.TableKey
+	before, now *ir.Table
+	ops, drops  []ir.Op
+}
+
+func (r *restorer) run() error {
+	var fill []ir.Op
+	if r.before != nil {
+		for _, c := range r.before.Chains {
+			if !c.Read || !r.ours(c.Name) || sameTexts(c, r.now.Chain(c.Name)) {
+				continue
+			}
+			r.ops = append(r.ops, ir.Op{Kind: ir.OpEnsure, Chain: c.Name})
+			for _, rule := range c.Rules {
+				fill = append(fill, ir.Op{Kind: ir.OpAppend, Chain: c.Name, Rule: rule})
+			}
+		}
+	}
+	r.ops = append(r.ops, fill...)
+	if r.now == nil {
+		return nil
+	}
+	for _, c := range r.now.Chains {
+		if !c.Read || r.ours(c.Name) {
+			continue
+		}
+		if err := r.shared(c); err != nil {
+			return err
+		}
+	}
+	for _, c := range r.now.Chains {
+		if r.ours(c.Name) && r.before.Chain(c.Name) == nil {
+			r.ops = append(r.ops, ir.Op{Kind: ir.OpFlush, Chain: c.Name})
+			r.drops = append(r.drops, ir.Op{Kind: ir.OpDrop, Chain: c.Name})
+		}
+	}
+	return nil
+}
+
+func (r *restorer) ours(chain string) bool {
+	return !ir.IsBuiltin(r.key.Name, chain) && r.plan.owns(chain)
+}
+
+func sameTexts(a, b *ir.Chain) bool {
+	return b != nil && slices.EqualFunc(a.Rules, b.Rules, func(x, y *ir.Rule) bool { return x.Text == y.Text })
+}
+
+// managed tells whether a rule of a shared chain is one whose place a ruleset
+// decides: our jump, or an adopted one.
+func (r *restorer) managed(chain string, rule *ir.Rule) bool {
+	target := ruleTarget(rule)
+	if target == "" {
+		return false
+	}
+	return r.plan.owns(target) || r.plan.adopted[ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: chain}.String()+" "+target]
+}
+
+// shared puts the managed jumps of a shared chain back.
+func (r *restorer) shared(now *ir.Chain) error {
+	old := r.before.Chain(now.Name)
+	if old == nil {
+		old = &ir.Chain{Name: now.Name, Read: true}
+	}
+	if !old.Read || sameTexts(old, now) {
+		return nil
+	}
+	// order is the chain as it is to be: the foreign rules of now, and behind each
+	// the managed jumps that stood behind it.
+	var foreign []string
+	for _, rule := range now.Rules {
+		if !r.managed(now.Name, rule) {
+			foreign = append(foreign, rule.Text)
+		}
+	}
+	type put struct {
+		slot int // number of foreign rules ahead of it
+		rule *ir.Rule
+	}
+	var puts []put
+	at := 0
+	for _, rule := range old.Rules {
+		if r.managed(now.Name, rule) {
+			puts = append(puts, put{at, rule})
+			continue
+		}
+		if i := slices.Index(foreign[at:], rule.Text); i >= 0 {
+			at += i + 1
+		}
+	}
+	var standing []put
+	slot := 0
+	for _, rule := range now.Rules {
+		if r.managed(now.Name, rule) {
+			standing = append(standing, put{slot, rule})
+		} else {
+			slot++
+		}
+	}
+	if slices.EqualFunc(puts, standing, func(a, b put) bool { return a.slot == b.slot && a.rule.Text == b.rule.Text }) {
+		return nil
+	}
+	for _, rule := range now.Rules {
+		if !r.managed(now.Name, rule) {
+			continue
+		}
+		if !xtables.RoundTrips(rule.Text, r.key.Family) || now.HasNative() {
+			return fmt.Errorf("%s %s: the jump %q cannot be deleted by its text", r.key, now.Name, rule.Text)
+		}
+		r.ops = append(r.ops, ir.Op{Kind: ir.OpDelete, Chain: now.Name, Rule: &ir.Rule{Text: rule.Text}})
+	}
+	for n, p := range puts {
+		r.ops = append(r.ops, ir.Op{Kind: ir.OpInsert, Chain: now.Name, Index: p.slot + n + 1, Rule: &ir.Rule{Text: p.rule.Text}})
+	}
+	return nil
+}

@@ -1,0 +1,53 @@
+package compiler
+
+import (
+	"slices"
+
+	"hookline/compiler/ir"
+)
+
+// Scope is what must be read of a host to plan the programs: the shared chains
+// that anchors name, and in every table of both families what is ours and who
+// refers to it. What constraints ask for comes later (Plan.Asked).
+func Scope(programs []*Program, opt PlanOptions) ir.Scope {
+	s := ir.Scope{Families: opt.Families, Sets: SetNames(programs)}
+	families := opt.Families
+	if len(families) == 0 {
+		families = ir.Families
+	}
+	globs := ownedGlobs(programs, opt.Recorded)
+	for _, f := range families {
+		for _, t := range ir.TableNames {
+			k := ir.TableKey{Family: f, Name: t}
+			for _, g := range globs {
+				s.WantGlob(k, g)
+			}
+			// A stale jump can stand in any shared chain, but only a chain that stands can
+			// be jumped to; the reader finds who refers to it.
+		}
+	}
+	for _, p := range programs {
+		for _, a := range slices.Concat(p.Anchors, p.Adopts) {
+			if slices.Contains(families, a.Key.Family) {
+				s.Want(a.Key)
+			}
+		}
+	}
+	return s
+}
+
+// ownedGlobs are the globs of what the programs own, declared names included.
+func ownedGlobs(programs []*Program, recorded []Recorded) []string {
+	var out []string
+	for _, p := range programs {
+		out = append(out, p.Owns.Chains...)
+		out = append(out, p.names()...)
+		for _, r := range recorded {
+			if r.Name == p.Name {
+				out = append(out, r.Declared...)
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

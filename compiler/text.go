@@ -1,0 +1,288 @@
+package compiler
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// TextOptions say how a plan is printed.
+type TextOptions struct {
+	Color bool
+	// Quiet leaves out the chains that do not change.
+	Quiet bool
+}
+
+// colors of the marks, as ANSI sequences.
+var colors = map[ChangeKind]string{Added: "\x1b[32m", Removed: "\x1b[31m", Changed: "\x1b[33m", Moved: "\x1b[36m"}
+
+const (
+	bold  = "\x1b[1m"
+	faint = "\x1b[2m"
+	reset = "\x1b[0m"
+)
+
+// WriteText prints a plan for a terminal. Diagnostics are not part of it.
+func (p *Plan) WriteText(w io.Writer, opt TextOptions) error {
+	t := &textWriter{plan: p, opt: opt}
+	t.header()
+	for _, v := range p.Views {
+		if v.Changed || !opt.Quiet && p.Empty() {
+			t.view(v)
+		}
+	}
+	t.chains()
+	t.counts()
+	t.commits()
+	t.constraints()
+	t.summary()
+	_, err := io.WriteString(w, t.b.String())
+	return err
+}
+
+type textWriter struct {
+	b    strings.Builder
+	plan *Plan
+	opt  TextOptions
+}
+
+func (t *textWriter) printf(format string, args ...any) { fmt.Fprintf(&t.b, format, args...) }
+
+func (t *textWriter) paint(code, s string) string {
+	if !t.opt.Color || code == "" {
+		return s
+	}
+	return code + s + reset
+}
+
+func (t *textWriter) header() {
+	var names []string
+	for _, r := range t.plan.Rulesets {
+		s := r.Name + " " + r.Version
+		if r.Applied != "" && r.Applied != r.Version {
+			s += " (applied: " + r.Applied + ")"
+		}
+		names = append(names, s)
+	}
+	on := string(t.plan.Variant)
+	if t.plan.Source != "" {
+		on += ", recorded in " + t.plan.Source
+	}
+	t.printf("%s on %s\n", t.paint(bold, strings.Join(names, ", ")), on)
+	for _, n := range t.plan.Notes {
+		t.printf("note: %s\n", n)
+	}
+}
+
+// view prints a shared chain whole: mark, position, participant, rule.
+func (t *textWriter) view(v ChainView) {
+	policy := ""
+	if v.Policy != "" {
+		policy = ", policy " + v.Policy
+	}
+	t.printf("\n%s (shared chain%s)\n", t.paint(bold, v.Key.String()), policy)
+	width := 0
+	for _, l := range v.Lines {
+		width = max(width, len(l.who()))
+	}
+	for _, l := range v.Lines {
+		pos := "   "
+		if l.Position > 0 {
+			pos = fmt.Sprintf("%3d", l.Position)
+		}
+		line := fmt.Sprintf("  %s %s  %-*s  %s", l.Kind.Mark(), pos, width, l.who(), diag.Visible(l.Text))
+		code := colors[l.Kind]
+		if l.Kind == Unchanged && !l.Ours {
+			code = faint
+		}
+		t.printf("%s\n", t.paint(code, strings.TrimRight(line, " ")))
+	}
+	if len(v.Lines) == 0 {
+		t.printf("    (no rules)\n")
+	}
+}
+
+func (l ViewLine) who() string {
+	switch {
+	case l.Ours:
+		return "ours"
+	case l.Adopted && l.Participant != "":
+		return l.Participant + ", adopted"
+	case l.Adopted:
+		return "adopted"
+	case l.Participant == "":
+		return "unknown"
+	}
+	return l.Participant
+}
+
+// chains prints the changes in chains that are not shown whole.
+func (t *textWriter) chains() {
+	var last ir.ChainKey
+	for _, c := range t.plan.Changes {
+		if t.plan.shown(c.Key) {
+			continue
+		}
+		if c.Key != last {
+			t.printf("\n%s (owned chain)\n", t.paint(bold, c.Key.String()))
+			last = c.Key
+		}
+		t.printf("%s\n", t.paint(colors[c.Kind], "  "+c.line()))
+	}
+}
+
+// line is a change in one line, two for a changed rule.
+func (c Change) line() string {
+	text := c.After
+	switch {
+	case c.Kind == Removed:
+		text = c.Before
+	case c.Kind == Changed:
+		text = c.Before + "\n    " + c.After
+	}
+	if c.isChain() {
+		text = "chain " + text
+	}
+	return c.Kind.Mark() + " " + diag.Visible(text)
+}
+
+// isChain tells that a chain comes or goes, not a rule.
+func (c Change) isChain() bool {
+	return c.Address == c.Key.Chain && (c.Before == c.Key.Chain || c.After == c.Key.Chain)
+}
+
+func (p *Plan) shown(k ir.ChainKey) bool {
+	return slices.ContainsFunc(p.Views, func(v ChainView) bool { return v.Key == k && v.Changed })
+}
+
+// TableCount is how many changes of each kind a table gets.
+type TableCount struct {
+	Key                            ir.TableKey
+	Added, Removed, Changed, Moved int
+}
+
+// Counts are the changes by table, in the plan's order.
+func (p *Plan) Counts() []TableCount {
+	var out []TableCount
+	for _, c := range p.Changes {
+		i := slices.IndexFunc(out, func(n TableCount) bool { return n.Key == c.Key.TableKey() })
+		if i < 0 {
+			out, i = append(out, TableCount{Key: c.Key.TableKey()}), len(out)
+		}
+		switch c.Kind {
+		case Added:
+			out[i].Added++
+		case Removed:
+			out[i].Removed++
+		case Changed:
+			out[i].Changed++
+		case Moved:
+			out[i].Moved++
+		case Unchanged:
+		}
+	}
+	return out
+}
+
+func (t *textWriter) counts() {
+	counts := t.plan.Counts()
+	if len(counts) == 0 {
+		return
+	}
+	t.printf("\n%-14s %6s %6s %6s %6s\n", "table", "add", "change", "move", "remove")
+	for _, c := range counts {
+		t.printf("%-14s %6d %6d %6d %6d\n", c.Key, c.Added, c.Changed, c.Moved, c.Removed)
+	}
+}
+
+// Commit is what a backend commits at once.
+type Commit struct {
+	Family ir.Family
+	Table  string
+	Ops    int
+	Guards int
+}
+
+// Commits are the transaction's commits, in order.
+func (p *Plan) Commits() []Commit {
+	var out []Commit
+	for _, b := range p.Transaction.Blocks {
+		c := Commit{Family: b.Family, Table: b.Table}
+		for _, o := range b.Ops {
+			if o.Kind == ir.OpRequire {
+				c.Guards++
+			} else {
+				c.Ops++
+			}
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+func (t *textWriter) commits() {
+	commits := t.plan.Commits()
+	if len(commits) == 0 {
+		return
+	}
+	var parts []string
+	for _, c := range commits {
+		parts = append(parts, fmt.Sprintf("%s %s (%d)", c.Family, c.Table, c.Ops))
+	}
+	t.printf("\n%s; each is atomic, all together are not: %s\n", count(len(commits), "commit"), strings.Join(parts, ", "))
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
+func (t *textWriter) constraints() {
+	if len(t.plan.Constraints) == 0 {
+		return
+	}
+	t.printf("\nconstraints, on what is predicted\n")
+	for _, c := range t.plan.Constraints {
+		word, code := "holds", colors[Added]
+		switch {
+		case c.Skipped:
+			word, code = "does not apply", faint
+		case c.Error != "":
+			word, code = "cannot be told: "+c.Error, colors[Removed]
+		case !c.Holds && c.Warning:
+			word, code = "does not hold (warning)", colors[Changed]
+		case !c.Holds:
+			word, code = "does not hold", colors[Removed]
+		}
+		t.printf("  %s  %s\n", c.Name, t.paint(code, diag.Visible(word)))
+		if !c.Holds && !c.Skipped {
+			if c.Message != "" {
+				t.printf("    %s\n", diag.Visible(c.Message))
+			}
+			for _, s := range c.Shown {
+				t.printf("    %s = %s\n", diag.Visible(s.Source), diag.Visible(s.Value))
+			}
+		}
+	}
+}
+
+func (t *textWriter) summary() {
+	var add, change, move, remove int
+	for _, c := range t.plan.Counts() {
+		add, change, move, remove = add+c.Added, change+c.Changed, move+c.Moved, remove+c.Removed
+	}
+	switch {
+	case t.plan.Diags.HasErrors():
+		t.printf("\nnothing is applied: the plan has errors\n")
+	case t.plan.Empty():
+		t.printf("\nnothing to do: the host is as declared\n")
+	default:
+		t.printf("\nplan: %d to add, %d to change, %d to move, %d to remove\n", add, change, move, remove)
+	}
+}

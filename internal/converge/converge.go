@@ -1,0 +1,354 @@
+package converge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"hookline/backend"
+	"hookline/compiler"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// Options say what to bring a host to.
+type Options struct {
+	Backend  backend.Backend
+	Programs []*compiler.Program
+	// Families limits the work; empty means both.
+	Families []ir.Family
+	// Remove takes away everything owned.
+	Remove bool
+	// Store is the record of this host; nil means that there is none.
+	Store *Store
+	// BaseDigest refuses a host on which a plan would rest on something else; empty
+	// means any.
+	BaseDigest string
+	// Wait is how long placements that do not hold are tried again.
+	Wait time.Duration
+	// Pause waits between two tries; nil means real time. Tests pass their own.
+	Pause func(context.Context, time.Duration) error
+}
+
+// rounds bounds the tries of one apply: a host on which somebody writes without
+// a pause is given back as it was.
+const rounds = 10
+
+// widenings bounds how often a plan is made again because a constraint asked for
+// a chain that was not read; after it everything is read.
+const widenings = 4
+
+// Plan reads the host and plans. It writes nothing.
+func Plan(ctx context.Context, opt Options) (*compiler.Plan, error) {
+	e, err := open(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	plan, _, err := e.plan(ctx)
+	return plan, errors.Join(err, e.session.Close())
+}
+
+// engine is one session with a host.
+type engine struct {
+	opt     Options
+	session backend.Session
+	records []Record
+	planOpt compiler.PlanOptions
+	// wanted are chains that constraints asked for in earlier rounds.
+	wanted []ir.ChainKey
+	all    bool
+}
+
+func open(ctx context.Context, opt Options) (*engine, error) {
+	e := &engine{opt: opt}
+	if e.opt.Pause == nil {
+		e.opt.Pause = pause
+	}
+	if opt.Store != nil {
+		records, err := opt.Store.Load()
+		if err != nil {
+			return nil, err
+		}
+		e.records = records
+	}
+	e.planOpt = compiler.PlanOptions{
+		Recorded: recorded(e.records), Remove: opt.Remove, Families: opt.Families,
+		DropGuards: map[string]bool{}, Respelled: map[string]string{},
+	}
+	session, err := opt.Backend.Session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	e.session = session
+	return e, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-t.C:
+		return nil
+	}
+}
+
+// plan reads what the programs need, and then what their constraints ask for,
+// until nothing is asked any more.
+func (e *engine) plan(ctx context.Context) (*compiler.Plan, *ir.Snapshot, error) {
+	for round := 0; ; round++ {
+		snap, err := e.session.Snapshot(ctx, e.scope())
+		if err != nil {
+			return nil, nil, err
+		}
+		for k, v := range respelled(e.records, toolOf(snap)) {
+			e.planOpt.Respelled[k] = v
+		}
+		plan := compiler.NewPlan(e.opt.Programs, snap, e.planOpt)
+		plan.Notes = append(plan.Notes, e.session.Notes()...)
+		e.stateLost(plan)
+		if len(plan.Asked) == 0 || e.all {
+			return plan, snap, nil
+		}
+		e.wanted = append(e.wanted, plan.Asked...)
+		e.all = round+1 >= widenings
+	}
+}
+
+func (e *engine) scope() ir.Scope {
+	if e.all {
+		return ir.Scope{Families: e.opt.Families, All: true, AllSets: true}
+	}
+	s := compiler.Scope(e.opt.Programs, e.planOpt)
+	for _, k := range e.wanted {
+		if k.Chain == "" {
+			s.WantAll(k.TableKey())
+		} else {
+			s.Want(k)
+		}
+	}
+	return s
+}
+
+// toolOf is the name and version of the tool that printed a snapshot's rules.
+func toolOf(snap *ir.Snapshot) string {
+	return string(snap.Variant) + " " + snap.Tools[string(snap.Variant)]
+}
+
+// stateLost warns that chains of ours stand of which nothing is recorded.
+func (e *engine) stateLost(plan *compiler.Plan) {
+	if e.opt.Store == nil || len(plan.Owned) == 0 {
+		return
+	}
+	for _, p := range e.opt.Programs {
+		if slices.ContainsFunc(e.records, func(r Record) bool { return r.Name == p.Name }) {
+			continue
+		}
+		if slices.ContainsFunc(plan.Owned, func(k ir.ChainKey) bool { return p.Owns.Chain(k.Chain) || p.Chain(k) != nil }) {
+			plan.Diags.Warnf(diag.StateLost, p.Span,
+				"chains of %s stand, but nothing is recorded of it: chains that earlier versions declared and owns.chains does not match are not found", p.Name)
+		}
+	}
+}
+
+// Status says how an apply ended.
+type Status uint8
+
+// The ends of an apply, each with its exit code in CONTRACT 6.
+const (
+	// Done: the host is as declared, and was read back to be.
+	Done Status = iota
+	// Refused: the plan has errors; nothing of ours was written, or all was taken back.
+	Refused
+	// Moved: the host changed under us; nothing of ours stands.
+	Moved
+	// TakenBack: a commit failed or what was read back was wrong; nothing of ours
+	// stands.
+	TakenBack
+	// Stuck: something could not be taken back; Outcome.Tables names each table.
+	Stuck
+)
+
+// Outcome is the end of an apply.
+type Outcome struct {
+	Status Status
+	// Plan is the first plan: what was to be done. Final is the plan of what was read
+	// back; of a Done outcome it is empty. Nil if nothing was read back.
+	Plan, Final *compiler.Plan
+	// Wrote tells that at least one commit was made, Rounds how often the host was
+	// written to.
+	Wrote  bool
+	Rounds int
+	// Diags are findings of applying, besides those of the plans.
+	Diags *diag.List
+	// Tables tells of a Stuck outcome what each table holds: "new", "old" or
+	// "unknown".
+	Tables map[ir.TableKey]string
+}
+
+// Apply brings the host to where the programs say, and proves it.
+func Apply(ctx context.Context, opt Options) (out *Outcome, err error) {
+	e, err := open(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, e.session.Close()) }()
+	a := &apply{engine: e, out: &Outcome{Diags: &diag.List{}}, failures: map[string]int{}}
+	if err := a.run(ctx); err != nil {
+		if a.wrote == nil {
+			return a.out, err
+		}
+		// The machine failed between our commits: what stands is taken back.
+		if back := a.takeBack(ctx, TakenBack); back != nil {
+			return a.out, errors.Join(err, back)
+		}
+		return a.out, err
+	}
+	return a.out, nil
+}
+
+// apply is one run of Apply.
+type apply struct {
+	*engine
+	out *Outcome
+	// wrote is the host before our first commit; nil as long as nothing was written.
+	wrote *ir.Snapshot
+	// failures counts refused lines, by text: one that is refused twice will be
+	// refused always.
+	failures map[string]int
+	waited   time.Duration
+	sent     sent
+	// intent tells that records of intent were written; before are the records as
+	// they were ahead of that.
+	intent bool
+	before map[string]*Record
+}
+
+func (a *apply) run(ctx context.Context) error {
+	for {
+		plan, snap, err := a.plan(ctx)
+		if err != nil {
+			return err
+		}
+		if a.out.Plan == nil {
+			a.out.Plan = plan
+		}
+		if a.wrote != nil {
+			a.out.Final = plan
+		}
+		switch {
+		case plan.Diags.HasErrors():
+			if a.waits(plan) {
+				if err := a.opt.Pause(ctx, waitStep); err != nil {
+					return err
+				}
+				continue
+			}
+			return a.end(ctx, Refused)
+		case a.opt.BaseDigest != "" && a.wrote == nil && plan.BaseDigest != a.opt.BaseDigest:
+			a.out.Diags.Errorf(diag.HostMoved, diag.Span{}, "the host is not the one that the plan was made for: what it rests on has changed").
+				WithHelp("make a new plan")
+			return a.end(ctx, Moved)
+		case plan.Empty():
+			return a.done(plan, snap)
+		case a.learnSpelling(plan, snap):
+			continue
+		case a.out.Rounds == rounds:
+			a.out.Diags.Errorf(diag.RaceLost, diag.Span{}, "another program keeps changing what the placements rest on: given up after %d rounds", rounds)
+			return a.end(ctx, Moved)
+		}
+		if a.wrote != nil && a.alone(snap) {
+			a.out.Diags.Errorf(diag.VerifyMismatch, diag.Span{}, "what was read back is not what was predicted, although nobody else wrote")
+			a.mismatches(plan)
+			return a.end(ctx, TakenBack)
+		}
+		stop, err := a.write(ctx, plan, snap)
+		if err != nil || stop {
+			return err
+		}
+	}
+}
+
+// waitStep is the pause between two tries of --wait.
+const waitStep = 500 * time.Millisecond
+
+// waits tells whether a plan's errors may go away by themselves and there is time
+// left.
+func (a *apply) waits(plan *compiler.Plan) bool {
+	if a.waited >= a.opt.Wait || a.wrote != nil {
+		return false
+	}
+	for _, d := range plan.Diags.All() {
+		if d.Severity == diag.Error && !compiler.MayPass(d.Code) {
+			return false
+		}
+	}
+	a.waited += waitStep
+	a.out.Plan = nil
+	return true
+}
+
+// done records what stands. A host that was as declared from the start is not
+// written to, and neither is an unchanged record.
+func (a *apply) done(plan *compiler.Plan, snap *ir.Snapshot) error {
+	a.out.Status, a.out.Wrote = Done, a.wrote != nil
+	if a.opt.Store == nil {
+		return nil
+	}
+	for _, p := range a.opt.Programs {
+		if a.opt.Remove {
+			if err := a.opt.Store.Remove(p.Name); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := a.save(a.record(p, snap, "applied")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *apply) save(r Record) error {
+	for _, old := range a.records {
+		r.FormatVersion = recordVersion
+		if old.Name == r.Name && fmt.Sprintf("%+v", old) == fmt.Sprintf("%+v", r) {
+			return nil
+		}
+	}
+	if err := a.opt.Store.Save(r); err != nil {
+		return err
+	}
+	a.records = slices.DeleteFunc(a.records, func(old Record) bool { return old.Name == r.Name })
+	a.records = append(a.records, r)
+	return nil
+}
+
+func (a *apply) record(p *compiler.Program, snap *ir.Snapshot, status string) Record {
+	r := Record{
+		FormatVersion: recordVersion, Name: p.Name, Version: p.Version, Status: status, Variant: string(snap.Variant),
+		Owns: p.Owns.Chains, Declared: p.DeclaredNames(),
+	}
+	for _, old := range a.records {
+		if old.Name != p.Name {
+			continue
+		}
+		r.Respelled = old.Respelled
+		if status == "intent" {
+			// Until the new state is proved, what the old one declared stays known.
+			r.Declared = append(slices.Clone(r.Declared), old.Declared...)
+			slices.Sort(r.Declared)
+			r.Declared = slices.Compact(r.Declared)
+		}
+	}
+	for _, s := range p.Respellings(a.planOpt.Respelled) {
+		x := Respelling{Tool: toolOf(snap), Family: s.Family.String(), Sent: s.Sent, Printed: s.Printed}
+		if !slices.Contains(r.Respelled, x) {
+			r.Respelled = append(r.Respelled, x)
+		}
+	}
+	return r
+}

@@ -1,0 +1,142 @@
+package converge
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"hookline/compiler"
+	"hookline/compiler/ir"
+)
+
+// Record is what the state directory holds of one ruleset.
+type Record struct {
+	FormatVersion int    `json:"formatVersion"`
+	Name          string `json:"name"`
+	Version       string `json:"version"`
+	// Status is "intent" from before the first write until the result was read back,
+	// then "applied".
+	Status   string   `json:"status"`
+	Variant  string   `json:"variant"`
+	Owns     []string `json:"owns"`
+	Declared []string `json:"declared"`
+	// Respelled tells what a tool printed for a text of ours that it re-spelled.
+	Respelled []Respelling `json:"respelled,omitempty"`
+}
+
+// Respelling is one text that a tool prints differently from how it was sent.
+type Respelling struct {
+	Tool    string `json:"tool"` // name and version
+	Family  string `json:"family"`
+	Sent    string `json:"sent"`
+	Printed string `json:"printed"`
+}
+
+// Store is the state directory. The kernel is the truth: a lost store costs
+// knowledge of what is stale, of other rulesets and of versions, and nothing
+// else.
+type Store struct{ dir string }
+
+// recordVersion is the version of the records' form.
+const recordVersion = 1
+
+// OpenStore names a state directory; it is made at the first write.
+func OpenStore(dir string) *Store { return &Store{dir: dir} }
+
+// Load reads every record, by name. A missing directory holds none.
+func (s *Store) Load() ([]Record, error) {
+	files, err := os.ReadDir(s.folder())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the state directory: %w", err)
+	}
+	var out []Record
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name(), ".json") {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Join(s.folder(), f.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("reading a record: %w", err)
+		}
+		var r Record
+		if err := json.Unmarshal(text, &r); err != nil {
+			return nil, fmt.Errorf("reading the record %s: %w", f.Name(), err)
+		}
+		if r.FormatVersion != recordVersion {
+			return nil, fmt.Errorf("reading the record %s: its form is version %d, and this program knows version %d", f.Name(), r.FormatVersion, recordVersion)
+		}
+		out = append(out, r)
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out, nil
+}
+
+func (s *Store) folder() string { return filepath.Join(s.dir, "rulesets") }
+
+// Save writes a record so that a crash leaves the old or the new one.
+func (s *Store) Save(r Record) error {
+	r.FormatVersion = recordVersion
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing the record of %s: %w", r.Name, err)
+	}
+	if err := os.MkdirAll(s.folder(), 0o700); err != nil {
+		return fmt.Errorf("writing the record of %s: %w", r.Name, err)
+	}
+	tmp, err := os.CreateTemp(s.folder(), ".record-*")
+	if err != nil {
+		return fmt.Errorf("writing the record of %s: %w", r.Name, err)
+	}
+	_, err = tmp.Write(append(text, '\n'))
+	err = errors.Join(err, tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), s.path(r.Name))
+	}
+	if err != nil {
+		return fmt.Errorf("writing the record of %s: %w", r.Name, errors.Join(err, os.Remove(tmp.Name())))
+	}
+	return nil
+}
+
+// path of a record; ruleset names are [a-z0-9-].
+func (s *Store) path(name string) string { return filepath.Join(s.folder(), name+".json") }
+
+// Remove forgets a ruleset; one that is not there is no error.
+func (s *Store) Remove(name string) error {
+	if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forgetting the record of %s: %w", name, err)
+	}
+	return nil
+}
+
+// recorded is what planning wants to know of the records.
+func recorded(records []Record) []compiler.Recorded {
+	var out []compiler.Recorded
+	for _, r := range records {
+		out = append(out, compiler.Recorded{
+			Name: r.Name, Version: r.Version, Declared: r.Declared, Owns: compiler.Owns{Chains: r.Owns},
+		})
+	}
+	return out
+}
+
+// respelled is what a tool of this version is known to print for texts of ours.
+func respelled(records []Record, tool string) map[string]string {
+	out := map[string]string{}
+	for _, r := range records {
+		for _, s := range r.Respelled {
+			if f, ok := ir.ParseFamily(s.Family); ok && s.Tool == tool {
+				out[compiler.RespellKey(f, s.Sent)] = s.Printed
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,120 @@
+package converge
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"hookline/backend"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// takeBackTime bounds taking back when the context that ended the apply is over.
+const takeBackTime = 30 * time.Second
+
+// takeBack brings what is ours back to where it was before our first commit, and
+// reads back that it is. It works on a context of its own: an apply that was
+// interrupted must not leave half of itself behind.
+func (a *apply) takeBack(ctx context.Context, status Status) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTime)
+	defer cancel()
+	var last error
+	for range rounds {
+		_, now, err := a.plan(ctx)
+		if err != nil {
+			last = err
+			continue
+		}
+		tx, err := a.out.Plan.Restore(a.wrote, now)
+		if err != nil {
+			last = err
+			break
+		}
+		if tx.Empty() {
+			a.out.Status = status
+			return a.forget()
+		}
+		scripts, err := a.opt.Backend.Render(tx)
+		if err != nil {
+			last = err
+			break
+		}
+		for _, s := range scripts {
+			if err := a.session.Apply(ctx, s); err != nil {
+				last = err
+			}
+		}
+	}
+	a.stuck(ctx, last)
+	return nil
+}
+
+// forget puts the records back to what they were before the intent.
+func (a *apply) forget() error {
+	if a.opt.Store == nil || !a.intent {
+		return nil
+	}
+	for _, p := range a.opt.Programs {
+		old := a.before[p.Name]
+		if old == nil {
+			if err := a.opt.Store.Remove(p.Name); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := a.opt.Store.Save(*old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stuck names each table of the plan as new, old or unknown.
+func (a *apply) stuck(ctx context.Context, cause error) {
+	a.out.Status = Stuck
+	a.out.Tables = map[ir.TableKey]string{}
+	a.out.Diags.Errorf(diag.TakeBackFailed, diag.Span{}, "what was committed could not be taken back: %v", cause)
+	_, now, err := a.plan(ctx)
+	for _, b := range a.out.Plan.Transaction.Blocks {
+		k := ir.TableKey{Family: b.Family, Name: b.Table}
+		a.out.Tables[k] = "unknown"
+		if err != nil {
+			continue
+		}
+		switch {
+		case !a.differs(k, now):
+			a.out.Tables[k] = "old"
+		case a.out.Final != nil && !a.out.Final.Writes(k):
+			a.out.Tables[k] = "new"
+		}
+	}
+}
+
+// differs tells whether taking back still has something to do in a table.
+func (a *apply) differs(k ir.TableKey, now *ir.Snapshot) bool {
+	tx, err := a.out.Plan.Restore(a.wrote, now)
+	if err != nil {
+		return true
+	}
+	for _, b := range tx.Blocks {
+		if b.Family == k.Family && b.Table == k.Name && len(b.Ops) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// guardOf is the chain and the rule of a refused guard line.
+func guardOf(e *backend.ScriptError) (ir.ChainKey, string, bool) {
+	lines := strings.Split(e.Script.Text, "\n")
+	if e.Number < 1 || e.Number > len(lines) {
+		return ir.ChainKey{}, "", false
+	}
+	rest, ok := strings.CutPrefix(lines[e.Number-1], "-C ")
+	if !ok {
+		return ir.ChainKey{}, "", false
+	}
+	chain, text, _ := strings.Cut(rest, " ")
+	return ir.ChainKey{Family: e.Script.Family, Table: e.Line().Table, Chain: chain}, text, true
+}

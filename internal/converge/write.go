@@ -1,0 +1,174 @@
+package converge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"hookline/backend"
+	"hookline/compiler"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// write sends a plan's transaction. It stops the run (true) if the outcome is
+// settled; else the next round reads back.
+func (a *apply) write(ctx context.Context, plan *compiler.Plan, snap *ir.Snapshot) (stop bool, err error) {
+	scripts, err := a.opt.Backend.Render(plan.Transaction)
+	if err != nil {
+		return true, err
+	}
+	if err := a.recordIntent(snap); err != nil {
+		return true, err
+	}
+	if a.wrote == nil {
+		a.wrote = snap
+	}
+	a.sent = sent{generation: snap.Generation}
+	a.out.Rounds++
+	for _, s := range scripts {
+		err := a.session.Apply(ctx, s)
+		if err == nil {
+			a.sent.commits += commits(s, len(s.Origin))
+			continue
+		}
+		var refused *backend.ScriptError
+		if !errors.As(err, &refused) {
+			return true, err
+		}
+		a.sent.commits += commits(s, refused.Number)
+		return a.refused(ctx, refused)
+	}
+	return false, nil
+}
+
+// commits counts the blocks of a script whose COMMIT stands ahead of a line.
+func commits(s backend.Script, before int) int {
+	n := 0
+	for i := 0; i+1 < min(before, len(s.Origin)); i++ {
+		if s.Origin[i].Block != s.Origin[i+1].Block {
+			n++
+		}
+	}
+	if before == len(s.Origin) {
+		n++
+	}
+	return n
+}
+
+// recordIntent writes down what is going to be applied, before the first commit.
+func (a *apply) recordIntent(snap *ir.Snapshot) error {
+	if a.opt.Store == nil || a.intent {
+		return nil
+	}
+	a.intent, a.before = true, map[string]*Record{}
+	for _, p := range a.opt.Programs {
+		for _, old := range a.records {
+			if old.Name == p.Name {
+				a.before[p.Name] = &old
+			}
+		}
+		if err := a.save(a.record(p, snap, "intent")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refused deals with a line that a tool did not take. A guard means that the host
+// changed: the next round reads again, and if the guarded rule still stands, the
+// guard itself is what does not work and is dropped (FIELD M-49). Any other line
+// is tried once more, because the host may have changed between read and write;
+// then what was committed is taken back.
+func (a *apply) refused(ctx context.Context, e *backend.ScriptError) (stop bool, err error) {
+	a.failures[e.Message+fmt.Sprint(e.Number)]++
+	if e.Guard() {
+		return false, a.checkGuard(ctx, e)
+	}
+	if a.failures[e.Message+fmt.Sprint(e.Number)] < 2 {
+		return false, nil
+	}
+	at := diag.Span{}
+	if l := e.Line(); l != nil {
+		at = l.Span
+	}
+	a.out.Diags.Errorf(diag.ToolRefused, at, "%s refused line %d of its input: %s", e.Tool, e.Number, e.Message)
+	return true, a.end(ctx, TakenBack)
+}
+
+// checkGuard reads again after a guard failed.
+func (a *apply) checkGuard(ctx context.Context, e *backend.ScriptError) error {
+	_, snap, err := a.plan(ctx)
+	if err != nil {
+		return err
+	}
+	key, text, ok := guardOf(e)
+	if !ok {
+		return nil
+	}
+	c, err := snap.State.Lookup(key)
+	if err != nil || c == nil {
+		return nil //nolint:nilerr // because a chain that cannot be read any more is the next round's matter
+	}
+	for _, r := range c.Rules {
+		if r.Text == text {
+			if a.failures["guard "+compiler.GuardKey(key, text)]++; a.failures["guard "+compiler.GuardKey(key, text)] > 1 {
+				a.planOpt.DropGuards[compiler.GuardKey(key, text)] = true
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// sent is what was written since the last read, for telling whether anybody else
+// wrote.
+type sent struct {
+	generation uint32
+	commits    int
+}
+
+// alone proves that nobody else wrote between the read before our commits and the
+// last read: every commit of nf_tables counts one generation (FIELD M-7).
+func (a *apply) alone(now *ir.Snapshot) bool {
+	return a.sent.generation != 0 && now.Generation == a.sent.generation+uint32(a.sent.commits)
+}
+
+// mismatches lists what a plan of the read-back would still change.
+func (a *apply) mismatches(plan *compiler.Plan) {
+	for _, c := range plan.Changes {
+		a.out.Diags.Errorf(diag.VerifyMismatch, c.Source, "%s: %s %q, wanted %q", c.Key, c.Kind, c.Before, c.After)
+	}
+}
+
+// learnSpelling finds rules of ours that a tool printed back with other words in a
+// part that we cannot decode, at their own places. They count as applied; the
+// user is told the text to paste, and the record keeps it.
+func (a *apply) learnSpelling(plan *compiler.Plan, snap *ir.Snapshot) bool {
+	if a.wrote == nil {
+		return false
+	}
+	learned := false
+	for _, p := range a.opt.Programs {
+		for _, s := range p.Respelled(snap.State) {
+			key := compiler.RespellKey(s.Family, s.Sent)
+			if a.planOpt.Respelled[key] == s.Printed {
+				continue
+			}
+			a.planOpt.Respelled[key] = s.Printed
+			learned = true
+			a.out.Diags.Warnf(diag.Respelled, s.Span, "iptables prints this rule as %q", s.Printed).
+				WithHelp("paste that text into the ruleset")
+		}
+	}
+	return learned
+}
+
+// end settles an outcome that is not done.
+func (a *apply) end(ctx context.Context, status Status) error {
+	a.out.Status, a.out.Wrote = status, a.wrote != nil
+	if a.wrote == nil {
+		return nil
+	}
+	return a.takeBack(ctx, status)
+}
