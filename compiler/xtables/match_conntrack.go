@@ -2,7 +2,6 @@ package xtables
 
 import (
 	"math"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -103,36 +102,16 @@ func (x *instance) ctRest(a *arg, value string) *Error {
 	return nil
 }
 
-// setCTAddr reads an address with an optional prefix; unlike -s, conntrack keeps
-// the host's bits and does not print a full prefix.
+// ctAddr spells an address as conntrack does: host bits stay, a full prefix is
+// not printed. A mask that is no prefix is refused, because the tool forgets it.
+var ctAddr = hostPrefix(false, false)
+
 func setCTAddr(p *parser, x *instance, a *arg) *Error {
-	text, mask, hasMask := strings.Cut(a.v.Text, "/")
-	addr, err := p.ip(a.v, text)
+	v, err := ctAddr(p, a)
 	if err != nil {
 		return err
 	}
-	b := appendAddr(nil, addr)
-	if hasMask {
-		bits := -1
-		if n, ok := decimal(mask); ok && n <= uint64(addr.BitLen()) {
-			bits = int(n)
-		} else if m, merr := netip.ParseAddr(mask); merr == nil && m.BitLen() == addr.BitLen() {
-			bits = prefixLength(m)
-			if bits < 0 {
-				b = appendAddr(append(b, '/'), m)
-				return x.ctRest(a, string(b))
-			}
-		} else {
-			return errorAt(a.v, diag.InvalidValue, "%s is neither a prefix length nor a mask", Quote(mask))
-		}
-		if bits == 0 {
-			return x.ctRest(a, "anywhere")
-		}
-		if bits < addr.BitLen() {
-			b = strconv.AppendInt(append(b, '/'), int64(bits), 10)
-		}
-	}
-	return x.ctRest(a, string(b))
+	return x.ctRest(a, v)
 }
 
 func setCTPort(_ *parser, x *instance, a *arg) *Error {

@@ -41,7 +41,6 @@ func l4Matches() []*module {
 				option{name: "tcp-option", words: 1, not: true, set: setTCPOption}),
 		},
 		{name: "udp", protocols: []uint8{protoUDP}, fresh: fresh("udp"), finish: finishL4, options: ports()},
-		{name: "udplite", protocols: []uint8{protoUDPLite}, fresh: fresh("udplite"), finish: finishL4, options: ports()},
 		{
 			name: "sctp", protocols: []uint8{protoSCTP}, fresh: fresh("sctp"), finish: finishL4,
 			options: append(ports(), option{name: "chunk-types", words: 2, not: true, set: setChunkTypes}),
@@ -88,6 +87,9 @@ func setDport(_ *parser, x *instance, a *arg) (err *Error) {
 func finishL4(p *parser, x *instance) *Error {
 	m := x.value.(*ir.L4)
 	all := ir.PortRange{Low: 0, High: math.MaxUint16}
+	if m.Module != "tcp" && m.Module != "udp" {
+		all = ir.PortRange{Low: 1} // the other modules print every range
+	}
 	if m.Source != nil && m.Source.PortRange == all && !m.Source.Not {
 		m.Source = nil
 	}
@@ -167,10 +169,11 @@ func rest(list []string, a *arg, values ...string) []string {
 	return append(append(list, "--"+a.opt.name), values...)
 }
 
+// chunkTypes are in the order of printing: by the number of the chunk type.
 var chunkTypes = []string{
 	"DATA", "INIT", "INIT_ACK", "SACK", "HEARTBEAT", "HEARTBEAT_ACK", "ABORT", "SHUTDOWN", "SHUTDOWN_ACK", "ERROR",
 	"COOKIE_ECHO", "COOKIE_ACK", "ECN_ECNE", "ECN_CWR", "SHUTDOWN_COMPLETE", "I_DATA", "ASCONF_ACK", "RE_CONFIG",
-	"PAD", "ASCONF", "FORWARD_TSN", "I_FORWARD_TSN",
+	"PAD", "FORWARD_TSN", "ASCONF", "I_FORWARD_TSN",
 }
 
 // chunkFlags are the flags that a chunk type can be matched with, from bit 7 down.
@@ -183,8 +186,7 @@ func setChunkTypes(_ *parser, x *instance, a *arg) *Error {
 	if !ok {
 		return errorAt(a.v, diag.InvalidValue, "chunk types are matched as all, any or only, not %s", Quote(a.v.Text))
 	}
-	switch {
-	case strings.EqualFold(a.v2.Text, "ALL") || strings.EqualFold(a.v2.Text, "NONE"):
+	if strings.EqualFold(a.v2.Text, "ALL") || strings.EqualFold(a.v2.Text, "NONE") {
 		m.Rest = rest(m.Rest, a, mode, strings.ToUpper(a.v2.Text))
 		return nil
 	}
@@ -206,7 +208,7 @@ func setChunkTypes(_ *parser, x *instance, a *arg) *Error {
 		found[t] = f
 	}
 	var list []string
-	for _, t := range chunkOrder {
+	for _, t := range chunkTypes {
 		if f, ok := found[t]; ok {
 			if f != "" {
 				t += ":" + f
@@ -216,13 +218,6 @@ func setChunkTypes(_ *parser, x *instance, a *arg) *Error {
 	}
 	m.Rest = rest(m.Rest, a, mode, strings.Join(list, ","))
 	return nil
-}
-
-// chunkOrder is the order of printing: by the number of the chunk type.
-var chunkOrder = []string{
-	"DATA", "INIT", "INIT_ACK", "SACK", "HEARTBEAT", "HEARTBEAT_ACK", "ABORT", "SHUTDOWN", "SHUTDOWN_ACK", "ERROR",
-	"COOKIE_ECHO", "COOKIE_ACK", "ECN_ECNE", "ECN_CWR", "SHUTDOWN_COMPLETE", "I_DATA", "ASCONF_ACK", "RE_CONFIG",
-	"PAD", "ASCONF", "FORWARD_TSN", "I_FORWARD_TSN",
 }
 
 // sortChunkFlags gives chunk flags from the highest bit to the lowest.

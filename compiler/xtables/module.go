@@ -11,17 +11,16 @@ type module struct {
 	family ir.Family
 	// protocols are the values of -p, by number, that the module asks for; nil: any.
 	protocols []uint8
-	// notProtocol tells that the module also takes `! -p` (nobody's rule depends on it).
-	options []option
+	options   []option
 	// fresh makes the value that the options fill: an ir.Match or an ir.Target. It is
 	// nil for modules whose canonical words are kept undecoded.
 	fresh func() any
 	// finish checks what the options said together, and fills in what the tool fills
 	// in. For undecoded modules it may reorder x.given.
 	finish func(p *parser, x *instance) *Error
-	// known is the inverse of "any option": a target that we only know by name takes
-	// all options.
-	open bool
+	// asGiven keeps the options of an undecoded module in their order; without it
+	// they are printed in the order of the table.
+	asGiven bool
 }
 
 // option is one option of a module.
@@ -53,6 +52,7 @@ const (
 	quoteNever  quoteStyle = iota // printf("%s")
 	quoteNeeded                   // xtables_save_string
 	quoteAlways                   // printf("\"%s\"")
+	quoteString                   // libxt_string's own way: only \" and \\ are escaped
 )
 
 // arg is an option as it stands in a rule.
@@ -62,6 +62,8 @@ type arg struct {
 	not bool
 	v   Word // its first argument, if it takes one
 	v2  Word // its second
+	// drop is set by a canon for an option that the tool does not print.
+	drop bool
 }
 
 // instance is a module at work in one rule.
@@ -80,6 +82,7 @@ type given struct {
 	not   bool
 	value string // "" if the option takes none
 	extra string // the second argument
+	typed string // the first argument as it was written
 }
 
 // has tells whether an option was given.

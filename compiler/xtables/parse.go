@@ -423,11 +423,14 @@ func (p *parser) module(x *instance, i int, w Word, not bool) *Error {
 	if o.set != nil {
 		return o.set(p, x, &a)
 	}
-	g := given{opt: o, not: a.not, value: a.v.Text, extra: a.v2.Text}
+	g := given{opt: o, not: a.not, value: a.v.Text, extra: a.v2.Text, typed: a.v.Text}
 	if o.canon != nil {
 		v, err := o.canon(p, &a)
 		if err != nil {
 			return err
+		}
+		if a.drop {
+			return nil
 		}
 		g.value = v
 	}
@@ -467,6 +470,9 @@ func (p *parser) finishInstance(x *instance) *Error {
 			return err
 		}
 	}
+	if x.mod.fresh == nil && !x.mod.asGiven {
+		x.sortGiven()
+	}
 	switch v := x.value.(type) {
 	case ir.Match:
 		p.spec.Matches = append(p.spec.Matches, v)
@@ -481,6 +487,19 @@ func (p *parser) finishInstance(x *instance) *Error {
 		}
 	}
 	return nil
+}
+
+// sortGiven puts the options into the order of the module's table.
+func (x *instance) sortGiven() {
+	at := func(o *option) int {
+		for i := range x.mod.options {
+			if &x.mod.options[i] == o {
+				return i
+			}
+		}
+		return -1
+	}
+	slices.SortStableFunc(x.given, func(a, b given) int { return at(a.opt) - at(b.opt) })
 }
 
 // title is how a module is called in a sentence.
@@ -541,6 +560,15 @@ func (x *instance) words() (args []string, text string) {
 // appendStyled writes a value of an undecoded module.
 func appendStyled(b []byte, v string, q quoteStyle) []byte {
 	switch {
+	case q == quoteString:
+		b = append(b, '"')
+		for i := 0; i < len(v); i++ {
+			if v[i] == '"' || v[i] == '\\' {
+				b = append(b, '\\')
+			}
+			b = append(b, v[i])
+		}
+		return append(b, '"')
 	case q == quoteAlways, q == quoteNeeded && !plain(v), !bare(v):
 		return appendQuoted(b, v)
 	}
