@@ -14,6 +14,9 @@ type Snapshot struct {
 	// Values are a snapshot folder's own param values (a YAML text) and its name, or
 	// empty.
 	Values, ValuesName string
+	// FactsText is a snapshot folder's own facts (a YAML text, which is not decoded
+	// here) and FactsName its name, or empty.
+	FactsText, FactsName string
 	// Tools: name to version, as the tools print it.
 	Tools map[string]string
 	// Scope is what was read.
