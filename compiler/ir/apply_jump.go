@@ -75,7 +75,7 @@ func (d *draft) checkRule(o *Op) *ApplyError {
 		switch {
 		case IsBuiltin(d.table.Name, to):
 			return refuse(o.Chain, ReasonBadTarget, "a rule cannot jump to the built-in chain %s", to)
-		case d.chain(to) == nil:
+		case d.chain(to) == nil && !r.isExtension():
 			return refuse(o.Chain, ReasonBadTarget, "the rule jumps to chain %s, which is not there", to)
 		}
 	}

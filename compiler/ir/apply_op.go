@@ -49,7 +49,9 @@ func (d *draft) op(o *Op) *ApplyError {
 	}
 }
 
-func noChain(name string) *ApplyError { return refuse(name, ReasonNoChain, "there is no chain %s", name) }
+func noChain(name string) *ApplyError {
+	return refuse(name, ReasonNoChain, "there is no chain %s", name)
+}
 
 // ensure is `:CHAIN - [0:0]`.
 func (d *draft) ensure(name string) *ApplyError {

@@ -28,17 +28,35 @@ func (r *Rule) TargetName() (name string, isGoto bool) {
 	return r.Text[start:end], isGoto
 }
 
-// JumpTarget is the chain that the rule jumps or goes to, or "". A rule that is
-// not decoded jumps wherever its target is no extension that we know.
+// JumpTarget is the chain that the rule jumps or goes to, or "". A target that
+// no extension is known for may be a chain: whether it is one, the table says.
 func (r *Rule) JumpTarget() string {
 	if r.Spec != nil {
-		return r.Spec.JumpTarget()
+		switch t := r.Spec.Target.(type) {
+		case *Jump:
+			return t.Chain
+		case *RawTarget:
+			if !targetNames[t.Name] {
+				return t.Name
+			}
+		}
+		return ""
 	}
 	name, isGoto := r.TargetName()
 	if isGoto || !targetNames[name] {
 		return name
 	}
 	return ""
+}
+
+// isExtension tells that whoever decoded the rule takes its target for an
+// extension's.
+func (r *Rule) isExtension() bool {
+	if r.Spec == nil {
+		return false
+	}
+	_, raw := r.Spec.Target.(*RawTarget)
+	return raw
 }
 
 // findTarget finds the word behind the first -j or -g that stands outside

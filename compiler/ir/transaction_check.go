@@ -79,8 +79,11 @@ func checkRuleText(r *Rule) error {
 		return fmt.Errorf("a native rule has no text to send")
 	case strings.ContainsAny(r.Text, "\n\r\x00"):
 		return fmt.Errorf("the rule holds a line end or a NUL: %q", r.Text)
-	case strings.HasPrefix(r.Text, " ") || strings.HasSuffix(r.Text, " "):
-		return fmt.Errorf("the rule starts or ends with a space: %q", r.Text)
+	case r.Text != "" && r.Text[0] != '-' && r.Text[0] != '!':
+		// `-D CHAIN 1` deletes by index.
+		return fmt.Errorf("the rule does not start with an option: %q", r.Text)
+	case strings.HasSuffix(r.Text, " "):
+		return fmt.Errorf("the rule ends with a space: %q", r.Text)
 	}
 	return nil
 }
