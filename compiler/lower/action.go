@@ -78,7 +78,7 @@ func (a *action) forFamily(f ir.Family, c *conditions) target {
 
 // needProtocol asks that the rule matches nothing but the given protocols. what
 // is the action or the part of it that needs them.
-func (l *lowering) needProtocol(what string, at diag.Span, fit ...uint8) {
+func (l *lowering) needProtocol(what string, at diag.Span, fit ...uint8) bool {
 	names := map[uint8]string{protoTCP: "tcp", protoUDP: "udp", protoSCTP: "sctp", protoDCCP: "dccp"}
 	var list []string
 	for _, p := range fit {
@@ -90,15 +90,16 @@ func (l *lowering) needProtocol(what string, at diag.Span, fit ...uint8) {
 		if len(list) > 0 {
 			d.WithHelp("match protocol: %s", strings.Join(list, " or "))
 		}
-		return
+		return false
 	}
 	for _, p := range x.is {
 		if len(fit) > 0 && !slices.Contains(fit, p.number) {
 			l.diags.Errorf(diag.RuleConflict, at, "%s needs protocol %s, but the rule also matches %s", what, strings.Join(list, " or "), p.name).
 				Note(p.span, "protocol %s", p.name)
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // one finds the only key that a mapping may have; the others are alternatives.

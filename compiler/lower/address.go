@@ -121,7 +121,7 @@ func (l *lowering) checkSets(a *addresses) {
 			l.diags.Errorf(diag.InvalidValue, s.span, "set %q has %d dimensions: say which side each one is", s.name, dims).
 				WithHelp("for example {set: %s, dirs: [%s]}", s.name, strings.Join(slices.Repeat([]string{setDir(a.dest)}, dims), ", "))
 		case dims > 0 && s.dirs != nil && len(s.dirs) != dims:
-			l.diags.Errorf(diag.InvalidValue, s.span, "set %q has %d dimensions, but %d directions are given", s.name, dims, len(s.dirs))
+			l.diags.Errorf(diag.InvalidValue, s.span, "set %q takes as many directions as it has dimensions: %d, not %d", s.name, dims, len(s.dirs))
 		}
 	}
 }

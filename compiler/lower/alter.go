@@ -100,8 +100,7 @@ func (l *lowering) readTCPMSS(a *Action) *action {
 			l.diags.Errorf(diag.InvalidValue, v.Span, "clampToPMTU: false does nothing")
 		}
 	}
-	l.needProtocol("tcpmss", a.Span, protoTCP)
-	if l.layer4.protocol.given && !l.layer4.synOnly() {
+	if l.needProtocol("tcpmss", a.Span, protoTCP) && !l.layer4.synOnly() {
 		l.diags.Errorf(diag.MissingKey, a.Span, "tcpmss works on SYN packets only, and the rule does not ask for them").
 			WithHelp(`match tcpFlags: "SYN,RST SYN"`)
 	}

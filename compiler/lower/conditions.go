@@ -5,9 +5,11 @@ import (
 	"hookline/dsl/diag"
 )
 
-// How much of what not says goes into one rule. iptables-nft holds at most 128
-// expressions in a rule; beyond a handful a chain of returns is easier to read,
-// too.
+// How many values of one key, and of all, what not says puts into one rule; the
+// rest becomes a chain of returns. iptables-nft holds at most 128 expressions in
+// a rule. At least one value of each key stays in the rule if it can: xt_connmark
+// and xt_mac match neither a value nor its negation on a packet that has none, so
+// that returns alone would say something else.
 const (
 	maxRefusedInline = 16
 	maxRefusedTotal  = 32
@@ -62,16 +64,15 @@ func (l *lowering) conditions(f ir.Family) conditions {
 	}
 	inline := 0
 	for _, x := range not {
-		if x.absent != nil {
-			continue // an empty list or set under not always holds
+		// An empty list or set under not always holds.
+		for i, a := range x.alts {
+			if a.fails == nil || i >= maxRefusedInline || inline >= maxRefusedTotal && i > 0 {
+				c.none = append(c.none, choice{alts: x.alts[i:]})
+				break
+			}
+			inline++
+			c.fixed = joined(c.fixed, a.fails)
 		}
-		fails := refusals(x)
-		if fails == nil || len(fails) > maxRefusedInline || inline+len(fails) > maxRefusedTotal {
-			c.none = append(c.none, x)
-			continue
-		}
-		inline += len(fails)
-		c.fixed = joined(append([]*ir.Spec{c.fixed}, fails...)...)
 	}
 	for _, r := range l.limits {
 		c.limits = append(c.limits, r.of(f))
@@ -80,19 +81,6 @@ func (l *lowering) conditions(f ir.Family) conditions {
 		c.notLimit = l.notRate.of(f)
 	}
 	return c
-}
-
-// refusals are the rule parts for which none of a choice holds; nil if there are
-// none such.
-func refusals(x choice) []*ir.Spec {
-	var out []*ir.Spec
-	for _, a := range x.alts {
-		if a.fails == nil {
-			return nil
-		}
-		out = append(out, a.fails)
-	}
-	return out
 }
 
 // place is where a finding about the whole rule is reported.

@@ -86,14 +86,11 @@ func (x *layer4) rule(f ir.Family, p uint8, sport, dport []numbers, flags *tcpFl
 		case len(list) > 0:
 			more = append(more, multiport(kind, list, false))
 		}
-		if !x.portsInline(key) {
-			return
-		}
 		if len(key.not) == 1 && l4.Module != "" && len(list) == 0 {
 			*slot = refusedPort(key.not[0])
 			return
 		}
-		for _, c := range refusedChunks(key) {
+		for _, c := range head(refusedChunks(key)) {
 			more = append(more, multiport(kind, c, true))
 		}
 	}
@@ -101,7 +98,7 @@ func (x *layer4) rule(f ir.Family, p uint8, sport, dport []numbers, flags *tcpFl
 	port(&x.dport, dport, &l4.Dest, "dports")
 	if flags != nil {
 		l4.Flags = &ir.TCPFlags{Mask: flags.mask, Comp: flags.comp}
-	} else if x.flagInline() {
+	} else if len(x.flags.not) > 0 {
 		n := x.flags.not[0]
 		l4.Flags = &ir.TCPFlags{Not: true, Mask: n.mask, Comp: n.comp}
 	}
@@ -112,59 +109,52 @@ func (x *layer4) rule(f ir.Family, p uint8, sport, dport []numbers, flags *tcpFl
 	if icmp != nil {
 		out.Matches = append(out.Matches, icmpMatch(f, *icmp, false))
 	}
-	if k := x.icmp[f]; len(k.not) <= maxRefusedInline {
-		for _, n := range k.not {
-			out.Matches = append(out.Matches, icmpMatch(f, n, true))
-		}
+	for _, n := range head(x.icmp[f].not) {
+		out.Matches = append(out.Matches, icmpMatch(f, n, true))
 	}
 	return out
 }
 
-// portsInline tells that what not says about a port is asked in the rule itself.
-func (x *layer4) portsInline(key *portKey) bool {
-	return len(key.not) > 0 && len(refusedChunks(key)) <= maxRefusedInline
-}
-
-// flagInline tells that not tcpFlags is asked in the rule itself: it may hold one
-// comparison only, because iptables-nft 1.8.9 reads a second `-m tcp` back as a
-// part of the first.
-func (x *layer4) flagInline() bool { return len(x.flags.is) == 0 && len(x.flags.not) == 1 }
-
-// refused is what not says and a rule cannot hold beside its other conditions.
+// refused is what not says and a rule cannot hold beside its other conditions:
+// long lists, and more than one comparison of flags, because iptables-nft 1.8.9
+// reads a second `-m tcp` back as a part of the first. What can be asked in the
+// rule is asked there, also if more follows: a fragment has no ports and no flags,
+// so that neither a value nor its negation matches it.
 func (x *layer4) refused(f ir.Family, protocols []uint8) []choice {
 	var out []choice
 	for _, k := range []struct {
 		key  *portKey
 		kind string
 	}{{&x.sport, "sports"}, {&x.dport, "dports"}} {
-		if len(k.key.not) == 0 || x.portsInline(k.key) {
-			continue
-		}
-		c := choice{disjoint: true}
-		for _, p := range protocols {
-			for _, chunk := range refusedChunks(k.key) {
+		c := choice{}
+		for _, chunk := range tail(refusedChunks(k.key)) {
+			for _, p := range protocols {
 				c.alts = append(c.alts, alternative{holds: joined(protocolSpec(p, false), matching(multiport(k.kind, chunk, false)))})
 			}
 		}
 		out = append(out, c)
 	}
-	if !x.flagInline() && len(x.flags.not) > 0 {
-		c := choice{}
-		for _, n := range x.flags.not {
-			m := &ir.L4{Module: "tcp", Flags: &ir.TCPFlags{Mask: n.mask, Comp: n.comp}}
-			c.alts = append(c.alts, alternative{holds: joined(protocolSpec(protoTCP, false), matching(m))})
-		}
-		out = append(out, c)
+	c := choice{}
+	flags := x.flags.not
+	if len(x.flags.is) == 0 && len(flags) > 0 {
+		flags = flags[1:]
 	}
-	if k := x.icmp[f]; len(k.not) > maxRefusedInline {
-		c := choice{disjoint: true}
-		for _, n := range k.not {
-			c.alts = append(c.alts, alternative{holds: joined(protocolSpec(protocols[0], false), matching(icmpMatch(f, n, false)))})
-		}
-		out = append(out, c)
+	for _, n := range flags {
+		m := &ir.L4{Module: "tcp", Flags: &ir.TCPFlags{Mask: n.mask, Comp: n.comp}}
+		c.alts = append(c.alts, alternative{holds: joined(protocolSpec(protoTCP, false), matching(m))})
 	}
-	return out
+	out = append(out, c)
+	c = choice{}
+	for _, n := range tail(x.icmp[f].not) {
+		c.alts = append(c.alts, alternative{holds: joined(protocolSpec(protocols[0], false), matching(icmpMatch(f, n, false)))})
+	}
+	out = append(out, c)
+	return slices.DeleteFunc(out, func(c choice) bool { return len(c.alts) == 0 })
 }
+
+// head is what goes into one rule of a list under not, tail what does not.
+func head[T any](list []T) []T { return list[:min(len(list), maxRefusedInline)] }
+func tail[T any](list []T) []T { return list[min(len(list), maxRefusedInline):] }
 
 // synOnly tells that every alternative looks at SYN and wants it set, as TCPMSS
 // needs.

@@ -75,18 +75,17 @@ func (l *lowering) readKey(k Key, not bool) {
 // readNested reads a key whose value is a mapping of keys. Each of them counts by
 // itself, under not as well.
 func (l *lowering) readNested(k Key, not bool, known []string, read func(k Key, not bool)) {
-	if _, ok := l.fields(k.Value, k.Name, known...); !ok {
+	m, ok := l.fields(k.Value, k.Name, known...)
+	if !ok {
 		return
 	}
 	if len(k.Value.Keys) == 0 {
 		l.diags.Errorf(diag.InvalidValue, k.Value.Span, "%s says nothing", k.Name)
 	}
 	for _, inner := range k.Value.Keys {
-		if inner.Value == nil {
-			l.diags.Errorf(diag.InvalidValue, inner.Span, "%s has no value", inner.Name)
-			continue
+		if v := m[inner.Name]; v != nil && v == inner.Value {
+			read(inner, not)
 		}
-		read(inner, not)
 	}
 }
 

@@ -144,25 +144,24 @@ func (l *lowering) readHashlimit(k Key, not bool) {
 	if m["name"] == nil {
 		l.diags.Errorf(diag.MissingKey, k.Span, "hashlimit needs a name for its table in the kernel")
 	}
-	if (m["upto"] == nil) == (m["above"] == nil) {
-		l.diags.Errorf(diag.MissingKey, k.Span, "hashlimit needs upto or above")
-		return
-	}
 	side, v := "upto", m["upto"]
-	if v == nil {
+	switch {
+	case v == nil && m["above"] == nil:
+		l.diags.Errorf(diag.MissingKey, k.Span, "hashlimit needs upto or above")
+	case v != nil && m["above"] != nil:
+		l.diags.Errorf(diag.RuleConflict, k.Span, "hashlimit takes one of upto, above")
+	case v == nil:
 		side, v = "above", m["above"]
 	}
-	r, ok := l.readRate(v, hashlimitScale)
-	if !ok {
-		return
-	}
+	r, good := l.readRate(v, hashlimitScale)
 	burst := uint64(5)
 	if m["burst"] != nil {
-		if burst, ok = l.readBurst(m["burst"], 1_000_000); !ok {
-			return
-		}
+		n, ok := l.readBurst(m["burst"], 1_000_000)
+		burst, good = n, good && ok
 	}
-	l.checkBurst(r, v, burst, m["burst"], hashlimitScale)
+	if good {
+		l.checkBurst(r, v, burst, m["burst"], hashlimitScale)
+	}
 	if not {
 		side = map[string]string{"upto": "above", "above": "upto"}[side]
 	}

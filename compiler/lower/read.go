@@ -143,30 +143,31 @@ func (l *lowering) boolean(v *Value, what string) (value, ok bool) {
 	return s == "true", true
 }
 
-// fields opens a mapping of known keys; what names it, e.g. "limit".
-func (l *lowering) fields(v *Value, what string, known ...string) (map[string]*Value, bool) {
+// fields opens a mapping of known keys; what names it, e.g. "limit". Keys that are
+// not known are reported and left out; ok is false if there is no mapping.
+func (l *lowering) fields(v *Value, what string, known ...string) (m map[string]*Value, ok bool) {
 	if v == nil || v.Kind != Map {
-		at := l.rule.Span
+		at := l.place()
 		if v != nil {
 			at = v.Span
 		}
 		l.diags.Errorf(diag.WrongType, at, "%s takes {%s}", what, strings.Join(known, ", "))
 		return nil, false
 	}
-	out, good := map[string]*Value{}, true
+	m = map[string]*Value{}
 	for _, k := range v.Keys {
-		if !slices.Contains(known, k.Name) {
+		switch {
+		case !slices.Contains(known, k.Name):
 			l.unknown(diag.UnknownKey, k.Span, "key of "+what, k.Name, known)
-			good = false
-			continue
-		}
-		if out[k.Name] != nil {
+		case k.Value == nil:
+			l.diags.Errorf(diag.InvalidValue, k.Span, "%s has no value", k.Name)
+		case m[k.Name] != nil:
 			l.diags.Errorf(diag.DuplicateKey, k.Span, "%s is given twice", k.Name)
-			good = false
+		default:
+			m[k.Name] = k.Value
 		}
-		out[k.Name] = k.Value
 	}
-	return out, good
+	return m, true
 }
 
 // unknown reports a word that is none of the known ones.
