@@ -1,0 +1,89 @@
+package dsl
+
+import "hookline/dsl/diag"
+
+// afterwards checks what is not said by one shape alone.
+func (r *reader) afterwards(d *Document) {
+	split := len(d.Families) != 1
+	for _, s := range d.Sets {
+		two := split
+		if s.Families != nil {
+			two = len(s.Families) != 1
+		}
+		if n := len(s.Name.Value); two && n > maxSetName-len("-4") && n <= maxSetName {
+			r.list.Errorf(diag.InvalidName, s.Name.Span, "set name %q is %d bytes long; with -4 and -6 behind it at most %d are possible",
+				s.Name.Value, n, maxSetName-len("-4"))
+		}
+	}
+	unique(r, "constraint", d.Constraints, func(c *Constraint) *Text { return c.Name })
+	for _, t := range d.Tables {
+		for _, c := range t.Chains {
+			unique(r, "rule", c.Rules, func(x *Rule) *Text { return x.Name })
+			for _, x := range c.Rules {
+				r.rule(x)
+			}
+		}
+		for _, a := range append(append([]*Anchor{}, t.Anchors...), t.Adopts...) {
+			for _, ref := range append(append([]*Ref{}, a.After...), a.Before...) {
+				r.ref(ref)
+			}
+		}
+	}
+
+}
+
+// rule checks how the parts of a rule go together.
+func (r *reader) rule(x *Rule) {
+	if x.String != nil {
+		return
+	}
+	raw := x.Iptables
+	if raw == nil {
+		raw = x.NFT
+	}
+	at := diag.Span{}
+	switch {
+	case x.Action != nil:
+		at = x.Action.Span
+	case x.Match != nil:
+		at = x.Match.Span
+	}
+	if raw != nil && !at.IsZero() && x.Iptables != nil && x.NFT != nil {
+		r.list.Errorf(diag.InvalidValue, at, "match and action are never used: iptables and nft give the text for every backend").
+			Note(x.Iptables.Span, "for iptables").Note(x.NFT.Span, "for nft")
+	}
+}
+
+// ref checks that a reference is of one kind.
+func (r *reader) ref(x *Ref) {
+	kinds := 0
+	for _, is := range []bool{x.Name != nil, x.Chain != nil, x.Participant != nil, x.Glob != nil} {
+		if is {
+			kinds++
+		}
+	}
+	switch kinds {
+	case 0:
+		r.list.Errorf(diag.MissingKey, x.Span, "a reference needs chain, participant, or a condition on a rule")
+	case 1:
+	default:
+		r.list.Errorf(diag.InvalidValue, x.Span, "a reference takes chain, participant, or conditions on a rule, not several of them")
+	}
+}
+
+// unique reports names that stand twice in a list.
+func unique[T any](r *reader, what string, items []T, name func(T) *Text) {
+	first := map[string]diag.Span{}
+	for _, x := range items {
+		t := name(x)
+		if t == nil {
+			continue
+		}
+		if at, twice := first[t.Value]; twice {
+			r.list.Errorf(diag.DuplicateName, t.Span, "there is another %s with the name %q", what, t.Value).
+				Note(at, "it stands here")
+			continue
+		}
+		first[t.Value] = t.Span
+	}
+}
