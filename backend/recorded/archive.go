@@ -1,0 +1,225 @@
+package recorded
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/txtar"
+
+	"hookline/backend/iptables"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// FormatVersion of the files that Write makes.
+const FormatVersion = 1
+
+// The members of a file that Write makes; saves of the other variant stand
+// behind otherPrefix.
+const (
+	metaName    = "meta.json"
+	v4Name      = "iptables-save"
+	v6Name      = "ip6tables-save"
+	ipsetName   = "ipset-save"
+	nativeName  = "native.json"
+	valuesName  = "values.yaml"
+	factsName   = "facts.yaml"
+	otherPrefix = "other/"
+)
+
+// meta is meta.json: all that the texts of the tools do not say.
+type meta struct {
+	FormatVersion int               `json:"formatVersion"`
+	Variant       ir.Variant        `json:"variant"`
+	Generation    uint32            `json:"generation,omitempty"`
+	Scope         metaScope         `json:"scope"`
+	Tools         map[string]string `json:"tools,omitempty"`
+	Facts         map[string]any    `json:"facts,omitempty"`
+	Warnings      []string          `json:"warnings,omitempty"`
+	SetsRead      bool              `json:"setsRead"`
+	State         metaState         `json:"state"`
+	Other         *metaState        `json:"other,omitempty"`
+}
+
+// metaState says of a state what its saves do not.
+type metaState struct {
+	Families []string    `json:"families"`
+	Tables   []metaTable `json:"tables"`
+}
+
+type metaTable struct {
+	Family     string      `json:"family"`
+	Name       string      `json:"name"`
+	Unreadable string      `json:"unreadable,omitempty"`
+	Partial    bool        `json:"partial,omitempty"`
+	Unread     []metaChain `json:"unread,omitempty"`
+}
+
+// metaChain is a chain whose rules are not in the save.
+type metaChain struct {
+	Name   string `json:"name"`
+	Reason string `json:"reason,omitempty"`
+}
+
+type metaScope struct {
+	Families []string         `json:"families,omitempty"`
+	All      bool             `json:"all,omitempty"`
+	Tables   []metaTableScope `json:"tables,omitempty"`
+	Sets     []string         `json:"sets,omitempty"`
+	AllSets  bool             `json:"allSets,omitempty"`
+}
+
+type metaTableScope struct {
+	Family string   `json:"family"`
+	Name   string   `json:"name"`
+	All    bool     `json:"all,omitempty"`
+	Chains []string `json:"chains,omitempty"`
+	Globs  []string `json:"globs,omitempty"`
+	Refs   bool     `json:"refs,omitempty"`
+	RefsTo []string `json:"refsTo,omitempty"`
+}
+
+// nativeRule is one line of native.json: a rule that a save cannot hold.
+type nativeRule struct {
+	Other    bool   `json:"other,omitempty"`
+	Family   string `json:"family"`
+	Table    string `json:"table"`
+	Chain    string `json:"chain"`
+	Position int    `json:"position"` // from 0, among all rules of the chain
+	Handle   uint64 `json:"handle"`
+	Expr     string `json:"expr"`
+	Comment  string `json:"comment,omitempty"`
+	Packets  uint64 `json:"packets,omitempty"`
+	Bytes    uint64 `json:"bytes,omitempty"`
+}
+
+// Write prints a snapshot as one file that people can review and Load reads.
+func Write(s *ir.Snapshot) ([]byte, error) {
+	m := meta{
+		FormatVersion: FormatVersion, Variant: s.Variant, Generation: s.Generation, Scope: scopeMeta(s.Scope),
+		Tools: s.Tools, Facts: s.Facts, Warnings: s.Warnings, SetsRead: s.State.SetsRead, State: stateMeta(s.State),
+	}
+	native := nativeRules(s.State, false)
+	if s.Others != nil {
+		o := stateMeta(s.Others)
+		m.Other = &o
+		native = append(native, nativeRules(s.Others, true)...)
+	}
+	a := &txtar.Archive{}
+	add := func(name string, data []byte) {
+		if len(data) > 0 {
+			a.Files = append(a.Files, txtar.File{Name: name, Data: data})
+		}
+	}
+	doc, err := indent(m)
+	if err != nil {
+		return nil, fmt.Errorf("writing a snapshot: %w", err)
+	}
+	add(metaName, doc)
+	writeSaves(add, "", s.State)
+	add(ipsetName, []byte(writeSets(s.State.Sets)))
+	if len(native) > 0 {
+		if doc, err = indent(native); err != nil {
+			return nil, fmt.Errorf("writing a snapshot: %w", err)
+		}
+		add(nativeName, doc)
+	}
+	if s.Others != nil {
+		writeSaves(add, otherPrefix, s.Others)
+	}
+	add(valuesName, []byte(s.Values))
+	add(factsName, []byte(s.FactsText))
+
+	out := txtar.Format(a)
+	// A text with a line like a member's head would come back in pieces.
+	if back := txtar.Parse(out); !slices.EqualFunc(a.Files, back.Files, func(x, y txtar.File) bool {
+		return x.Name == y.Name && bytes.Equal(bytes.TrimSuffix(x.Data, []byte("\n")), bytes.TrimSuffix(y.Data, []byte("\n")))
+	}) {
+		return nil, fmt.Errorf("writing a snapshot: a rule holds a line of the form `-- NAME --`")
+	}
+	return out, nil
+}
+
+// indent prints JSON for people, with <, > and & as they are.
+func indent(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	err := e.Encode(v)
+	return b.Bytes(), err
+}
+
+func writeSaves(add func(string, []byte), prefix string, s *ir.State) {
+	readable := &ir.State{}
+	for _, t := range s.Tables {
+		if t.Unreadable == "" {
+			readable.Tables = append(readable.Tables, t)
+		}
+	}
+	opt := iptables.WriteOptions{Counters: true}
+	add(prefix+v4Name, []byte(iptables.WriteSave(readable, ir.IPv4, opt)))
+	add(prefix+v6Name, []byte(iptables.WriteSave(readable, ir.IPv6, opt)))
+}
+
+func stateMeta(s *ir.State) metaState {
+	m := metaState{Families: familyNames(s.Families), Tables: []metaTable{}}
+	for _, t := range s.Tables {
+		mt := metaTable{Family: t.Family.String(), Name: t.Name, Unreadable: t.Unreadable, Partial: t.Partial}
+		for _, c := range t.Chains {
+			if !c.Read && t.Unreadable == "" {
+				mt.Unread = append(mt.Unread, metaChain{c.Name, c.Unreadable})
+			}
+		}
+		m.Tables = append(m.Tables, mt)
+	}
+	return m
+}
+
+func nativeRules(s *ir.State, other bool) []nativeRule {
+	var out []nativeRule
+	for _, t := range s.Tables {
+		for _, c := range t.Chains {
+			for i, r := range c.Rules {
+				if r.Native == nil || t.Unreadable != "" {
+					continue
+				}
+				out = append(out, nativeRule{
+					other, t.Family.String(), t.Name, c.Name, i, r.Native.Handle, r.Native.Expr, r.Native.Comment, r.Packets, r.Bytes,
+				})
+			}
+		}
+	}
+	return out
+}
+
+func scopeMeta(s ir.Scope) metaScope {
+	m := metaScope{Families: familyNames(s.Families), All: s.All, Sets: s.Sets, AllSets: s.AllSets}
+	for k, t := range s.Tables {
+		m.Tables = append(m.Tables, metaTableScope{k.Family.String(), k.Name, t.All, t.Chains, t.Globs, t.Refs, t.RefsTo})
+	}
+	slices.SortFunc(m.Tables, func(a, b metaTableScope) int { return strings.Compare(a.Family+" "+a.Name, b.Family+" "+b.Name) })
+	return m
+}
+
+func familyNames(fs []ir.Family) []string {
+	var out []string
+	for _, f := range fs {
+		out = append(out, f.String())
+	}
+	return out
+}
+
+// member is a file whose text is one member of an archive, at the lines at which
+// it stands there, so that positions are those of the whole file.
+func member(path, text string, f txtar.File) *diag.File {
+	head := "-- " + f.Name + " --\n"
+	at := 0
+	if !strings.HasPrefix(text, head) {
+		at = strings.Index(text, "\n"+head) + 1
+	}
+	return diag.NewFile(path, strings.Repeat("\n", strings.Count(text[:at], "\n")+1)+string(f.Data))
+}

@@ -1,0 +1,311 @@
+package recorded
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"golang.org/x/tools/txtar"
+
+	"hookline/backend/iptables"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// Load reads a recorded host: a file that Write made, a plain save, or a folder
+// of what the tools print. A folder that holds several snapshots is told which
+// by the first part of their names: FOLDER/NAME. The variant says which of two
+// recorded variants is meant; empty means the one in use there, found as on a
+// live host. The list holds what is wrong with the texts, each at its place; the
+// error is a file that cannot be had.
+func Load(path string, variant ir.Variant) (*ir.Snapshot, *diag.List, error) {
+	switch variant {
+	case "", ir.IptablesNFT, ir.IptablesLegacy:
+	default:
+		return nil, nil, fmt.Errorf("reading %s: %q is no variant of iptables", path, variant)
+	}
+	dir, prefix, isFile, err := stat(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := &loader{snap: &ir.Snapshot{Variant: variant, State: &ir.State{}, Source: path}, list: &diag.List{}}
+	if !isFile {
+		p, err := readFolder(dir, prefix)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := l.parts(path, p); err != nil {
+			return nil, nil, err
+		}
+		return l.snap, l.list, nil
+	}
+	text, err := readFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	l.file(path, text)
+	return l.snap, l.list, nil
+}
+
+// loader makes one snapshot.
+type loader struct {
+	snap *ir.Snapshot
+	list *diag.List
+}
+
+func (l *loader) warnf(format string, args ...any) {
+	l.snap.Warnings = append(l.snap.Warnings, fmt.Sprintf(format, args...))
+}
+
+// file reads a single file: our own format, or a plain save.
+func (l *loader) file(path, text string) {
+	name := strings.TrimSuffix(path, ".gz")
+	if a := txtar.Parse([]byte(text)); slices.ContainsFunc(a.Files, func(f txtar.File) bool { return f.Name == metaName }) {
+		l.archive(path, text, a)
+		return
+	}
+	if strings.HasPrefix(strings.TrimSpace(text), "{") {
+		file := diag.NewFile(path, text)
+		l.list.Errorf(diag.SnapshotText, file.Span(0, 1), "this is JSON, no iptables-save").
+			WithHelp("an `nft -j` listing stands beside the saves in a folder, or is planned against with --backend nft")
+		return
+	}
+	f, sure := familyOf(name, text)
+	if !sure {
+		l.warnf("nothing in %s says its family: read as %s", path, f)
+	}
+	if l.snap.Variant == "" {
+		l.snap.Variant = ir.IptablesLegacy
+		if strings.Contains(firstLine(text), "(nf_tables)") {
+			l.snap.Variant = ir.IptablesNFT
+		}
+	}
+	other := ir.IPv4 + ir.IPv6 - f
+	l.warnf("%s is unknown: %s holds %s only", other, path, f)
+	l.save(l.snap.State, diag.NewFile(path, text), f)
+	l.finish()
+}
+
+// parts puts a folder together.
+func (l *loader) parts(path string, p *parts) error {
+	states := map[ir.Variant]*ir.State{}
+	for _, v := range []ir.Variant{ir.IptablesNFT, ir.IptablesLegacy, ""} {
+		for _, f := range ir.Families {
+			s, ok := p.saves[v][f]
+			if !ok {
+				continue
+			}
+			of := v
+			if of == "" {
+				of = ir.IptablesLegacy
+				if strings.Contains(firstLine(s.text), "(nf_tables)") || l.snap.Variant == ir.IptablesNFT {
+					of = ir.IptablesNFT
+				}
+			}
+			if states[of] == nil {
+				states[of] = &ir.State{}
+			}
+			if slices.Contains(states[of].Families, f) {
+				return fmt.Errorf("reading %s: two saves of %s %s", path, of, f)
+			}
+			l.save(states[of], diag.NewFile(s.name, s.text), f)
+		}
+	}
+	if len(states) == 0 && p.nft.name == "" {
+		return fmt.Errorf("reading %s: no iptables-save in it (known names: ip{,6}tables-{nft,legacy}-save.txt, NAME.{nft,legacy}.v{4,6}.save)", path)
+	}
+	if l.snap.Variant == "" {
+		l.snap.Variant = variantInUse(states[ir.IptablesNFT], states[ir.IptablesLegacy])
+	}
+	otherVariant := ir.IptablesLegacy
+	if l.snap.Variant == ir.IptablesLegacy {
+		otherVariant = ir.IptablesNFT
+	}
+	if s := states[l.snap.Variant]; s != nil {
+		l.snap.State = s
+	}
+	l.snap.Others = states[otherVariant]
+	for _, f := range ir.Families {
+		if !slices.Contains(l.snap.State.Families, f) {
+			l.warnf("%s is unknown: %s holds no %s save of it", f, path, l.snap.Variant)
+		}
+	}
+	if p.nft.name != "" && l.snap.Variant == ir.IptablesNFT {
+		listing, err := parseListing(p.nft.text)
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", p.nft.name, err)
+		}
+		l.crossCheck(listing, p.nft.name)
+	} else if l.snap.Variant == ir.IptablesNFT {
+		l.warnf("no nft listing stands beside the saves: native rules that iptables misreads cannot be told")
+	}
+	if p.ipset.name != "" {
+		l.sets(diag.NewFile(p.ipset.name, p.ipset.text))
+	} else {
+		l.warnf("ipsets are unknown: %s holds no ipset save", path)
+	}
+	l.snap.Values, l.snap.ValuesName = p.values.text, p.values.name
+	l.snap.FactsText, l.snap.FactsName = p.facts.text, p.facts.name
+	l.finish()
+	return nil
+}
+
+// generatedBy is the first line of a save.
+var generatedBy = regexp.MustCompile(`^# Generated by (\S+) (v\S+(?: \(\w+\))?)`)
+
+// save adds one family's save to a state.
+func (l *loader) save(state *ir.State, file *diag.File, f ir.Family) {
+	read, warnings, found := iptables.ParseSave(file, f, iptables.ParseOptions{})
+	l.list.Append(found)
+	l.snap.Warnings = append(l.snap.Warnings, warnings...)
+	state.Families = append(state.Families, f)
+	state.Tables = append(state.Tables, read.Tables...)
+	if m := generatedBy.FindStringSubmatch(file.Text()); m != nil {
+		if l.snap.Tools == nil {
+			l.snap.Tools = map[string]string{}
+		}
+		l.snap.Tools[m[1]] = m[2]
+	}
+}
+
+// finish brings what was read into the order and form of a snapshot.
+func (l *loader) finish() {
+	l.snap.Scope = ir.Scope{All: true, AllSets: true}
+	slices.Sort(l.snap.Warnings)
+	l.snap.Warnings = slices.Compact(l.snap.Warnings)
+}
+
+// crossCheck marks the rules that iptables misread, by their place: a listing
+// and a save of the same moment hold the same rules in the same order.
+func (l *loader) crossCheck(n *listing, name string) {
+	for _, t := range l.snap.State.Tables {
+		if t.Unreadable != "" {
+			continue
+		}
+		for i, c := range t.Chains {
+			rules := n.rules[ir.ChainKey{Family: t.Family, Table: t.Name, Chain: c.Name}]
+			native := slices.IndexFunc(rules, func(r listedRule) bool { return r.native != "" })
+			switch {
+			case len(rules) == len(c.Rules) && native >= 0:
+				t.Chains[i] = withNative(c, rules)
+			case len(rules) != len(c.Rules) && native >= 0:
+				u := *c
+				u.Read, u.Rules = false, nil
+				u.Unreadable = fmt.Sprintf("it holds native rules, and %s lists %d rules where the save has %d", name, len(rules), len(c.Rules))
+				t.Chains[i] = &u
+			case len(rules) != len(c.Rules):
+				l.warnf("%s and the save of %s %s differ: %d and %d rules in chain %s", name, t.Family, t.Name, len(rules), len(c.Rules), c.Name)
+			}
+		}
+	}
+	for _, f := range l.snap.State.Families {
+		for _, table := range ir.TableNames {
+			if n.tables[ir.TableKey{Family: f, Name: table}] && l.snap.State.Table(f, table) == nil && n.any(f, table) {
+				l.snap.State.Tables = append(l.snap.State.Tables, &ir.Table{
+					Family: f, Name: table, Unreadable: fmt.Sprintf("it has rules in %s but is not in the save", name),
+				})
+			}
+		}
+	}
+}
+
+// any tells whether a table has rules in the listing.
+func (n *listing) any(f ir.Family, table string) bool {
+	for k := range n.rules {
+		if k.Family == f && k.Table == table {
+			return true
+		}
+	}
+	return false
+}
+
+func withNative(c *ir.Chain, rules []listedRule) *ir.Chain {
+	n := *c
+	n.Rules = slices.Clone(c.Rules)
+	for i, r := range rules {
+		if r.native != "" {
+			old := n.Rules[i]
+			n.Rules[i] = &ir.Rule{
+				Packets: old.Packets, Bytes: old.Bytes, Origin: old.Origin,
+				Native: &ir.Native{Handle: r.handle, Expr: r.native, Comment: r.comment},
+			}
+		}
+	}
+	return &n
+}
+
+// hints are the chains by which kubelet shows which variant it uses.
+var hints = []string{"KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"}
+
+// variantInUse decides between two recorded variants as Detect does on a host:
+// kubelet's hint chains, nft first; else where more rules stand; else nft.
+func variantInUse(nft, legacy *ir.State) ir.Variant {
+	switch {
+	case legacy == nil:
+		return ir.IptablesNFT
+	case nft == nil:
+		return ir.IptablesLegacy
+	case hinted(nft):
+		return ir.IptablesNFT
+	case hinted(legacy), ruleCount(legacy) > ruleCount(nft):
+		return ir.IptablesLegacy
+	}
+	return ir.IptablesNFT
+}
+
+func hinted(s *ir.State) bool {
+	return slices.ContainsFunc(s.Tables, func(t *ir.Table) bool {
+		return t.Name == "mangle" && slices.ContainsFunc(hints, func(h string) bool { return t.Chain(h) != nil })
+	})
+}
+
+func ruleCount(s *ir.State) int {
+	n := 0
+	for _, t := range s.Tables {
+		if t.Unreadable != "" {
+			n++
+		}
+		for _, c := range t.Chains {
+			n += len(c.Rules)
+		}
+	}
+	return n
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// Words that only one family's save holds.
+var (
+	onlyV6 = regexp.MustCompile(`(?m) (?:-[sd] [0-9a-f]*:[0-9a-f:]*(?:/\S+)?|-p (?:ipv6-icmp|icmpv6)|--icmpv6-type \S+|--reject-with icmp6-\S+)(?: |$)`)
+	onlyV4 = regexp.MustCompile(`(?m) (?:-[sd] \d+\.\d+\.\d+\.\d+(?:/\S+)?|-p icmp|--icmp-type \S+|--reject-with icmp-\S+)(?: |$)`)
+)
+
+// familyOf tells a save's family: by its header, its content, or its name. sure
+// is false if nothing tells.
+func familyOf(name, text string) (f ir.Family, sure bool) {
+	base := filepath.Base(name)
+	_, k, known := kindOf(base)
+	m := generatedBy.FindStringSubmatch(text)
+	switch {
+	case m != nil && strings.HasPrefix(m[1], "ip6tables"):
+		return ir.IPv6, true
+	case m != nil && strings.HasPrefix(m[1], "iptables"):
+		return ir.IPv4, true
+	case onlyV6.MatchString(text):
+		return ir.IPv6, true
+	case onlyV4.MatchString(text):
+		return ir.IPv4, true
+	case known && k.other == "":
+		return k.family, true
+	case strings.Contains(base, "ip6tables"):
+		return ir.IPv6, true
+	case strings.Contains(base, "iptables"):
+		return ir.IPv4, true
+	}
+	return ir.IPv4, false
+}

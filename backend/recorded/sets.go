@@ -1,0 +1,85 @@
+package recorded
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// countComment is the line by which Write keeps the size of a set whose elements
+// were not read.
+const countComment = "# elements of "
+
+// sets reads the output of `ipset save`, which lists every set of the host.
+func (l *loader) sets(file *diag.File) {
+	byName := map[string]*ir.Set{}
+	pos := 0
+	for line := range strings.Lines(file.Text()) {
+		span := file.Span(pos, pos+len(strings.TrimRight(line, "\r\n")))
+		pos += len(line)
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 0:
+		case strings.HasPrefix(line, countComment):
+			name, count, _ := strings.Cut(strings.TrimSpace(line[len(countComment):]), ": ")
+			n, err := strconv.Atoi(count)
+			if set := byName[name]; err == nil && set != nil {
+				set.Counted, set.Elements = n, nil
+			}
+		case line[0] == '#':
+		case words[0] == "create" && len(words) >= 3 && byName[words[1]] == nil:
+			set := &ir.Set{Name: words[1], Type: words[2], Family: setFamily(words), Counted: -1}
+			byName[set.Name] = set
+			l.snap.State.Sets = append(l.snap.State.Sets, set)
+		case words[0] == "add" && len(words) >= 3 && byName[words[1]] != nil:
+			set := byName[words[1]]
+			set.Elements = append(set.Elements, strings.Join(words[2:], " "))
+		default:
+			l.list.Errorf(diag.SnapshotText, span, "no line of an ipset save: expected a create, or an add to a set created above")
+			return
+		}
+	}
+	slices.SortFunc(l.snap.State.Sets, func(a, b *ir.Set) int { return strings.Compare(a.Name, b.Name) })
+	l.snap.State.SetsRead = true
+}
+
+// setFamily is the family of a created set; 0 for a type without one.
+func setFamily(words []string) ir.Family {
+	if i := slices.Index(words, "family"); i > 0 && i+1 < len(words) {
+		if words[i+1] == "inet6" {
+			return ir.IPv6
+		}
+		return ir.IPv4
+	}
+	if strings.HasPrefix(words[2], "bitmap:ip") {
+		return ir.IPv4
+	}
+	return 0
+}
+
+// writeSets prints sets as `ipset save` does, as far as they are known.
+func writeSets(sets []*ir.Set) string {
+	var b strings.Builder
+	for _, s := range sets {
+		fmt.Fprintf(&b, "create %s %s", s.Name, s.Type)
+		switch {
+		case strings.HasPrefix(s.Type, "bitmap:"):
+		case s.Family == ir.IPv4:
+			b.WriteString(" family inet")
+		case s.Family == ir.IPv6:
+			b.WriteString(" family inet6")
+		}
+		b.WriteByte('\n')
+		for _, e := range s.Elements {
+			fmt.Fprintf(&b, "add %s %s\n", s.Name, e)
+		}
+		if s.Counted >= 0 {
+			fmt.Fprintf(&b, "%s%s: %d\n", countComment, s.Name, s.Counted)
+		}
+	}
+	return b.String()
+}
