@@ -43,6 +43,8 @@ type Backend struct {
 	lockHonoured *bool
 }
 
+var _ backend.Backend = (*Backend)(nil)
+
 // New makes a Backend. It touches nothing: missing tools are an error of Session.
 func New(opt Options) (*Backend, error) {
 	switch opt.Variant {
@@ -65,6 +67,9 @@ func New(opt Options) (*Backend, error) {
 
 // Variant is the kind of tables that the backend works on.
 func (b *Backend) Variant() ir.Variant { return b.opt.Variant }
+
+// Render writes a transaction as restore scripts.
+func (b *Backend) Render(tx ir.Transaction) ([]backend.Script, error) { return Render(tx, b.opt.Variant) }
 
 // Session opens a cycle on the host.
 func (b *Backend) Session(ctx context.Context) (backend.Session, error) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"hookline/compiler/ir"
+	"hookline/dsl/diag"
 )
 
 // namesFile lists the legacy tables that the network namespace has. Asking a
@@ -105,15 +106,19 @@ func (s *session) saveLegacy(ctx context.Context, save []string, key ir.TableKey
 	if len(tables) != 1 || tables[0].Name != key.Name {
 		return nil, fmt.Errorf("reading table %s: %s printed %d tables", key, strings.Join(save, " "), len(tables))
 	}
-	countRefs(tables[0])
+	settleTable(tables[0])
 	return tables[0], nil
 }
 
-// countRefs counts the references to each chain of a table that was read whole.
-func countRefs(t *ir.Table) {
+// settleTable gives a table that was read whole from a live host what a save
+// does not say: the number of references to each chain. Lines of the tool's
+// output are no places that anybody could look up.
+func settleTable(t *ir.Table) {
 	refs := map[string]int{}
 	for _, c := range t.Chains {
+		c.Span = diag.Span{}
 		for _, r := range c.Rules {
+			r.Origin = diag.Span{}
 			if to := r.JumpTarget(); to != "" {
 				refs[to]++
 			}
