@@ -97,11 +97,11 @@ var icmpv6Names = []icmpName{
 func icmpMatches() []*module {
 	return []*module{
 		{
-			name: "icmp", family: ir.IPv4, protocols: []uint8{1}, fresh: func() any { return &ir.ICMP{} },
+			name: "icmp", family: ir.IPv4, protocols: []uint8{protoICMP}, fresh: func() any { return &ir.ICMP{} },
 			options: []option{{name: "icmp-type", words: 1, not: true, must: true, set: setICMP}},
 		},
 		{
-			name: "icmp6", family: ir.IPv6, protocols: []uint8{58}, fresh: func() any { return &ir.ICMP{V6: true} },
+			name: "icmp6", family: ir.IPv6, protocols: []uint8{protoICMPv6}, fresh: func() any { return &ir.ICMP{V6: true} },
 			options: []option{{name: "icmpv6-type", words: 1, not: true, must: true, set: setICMP}},
 		},
 	}

@@ -13,9 +13,11 @@ import (
 var typedMatches = slices.Concat(l4Matches(), icmpMatches(), conntrackMatches(), packetMatches(), deviceMatches())
 
 const (
+	protoICMP    = 1
 	protoTCP     = 6
 	protoUDP     = 17
 	protoDCCP    = 33
+	protoICMPv6  = 58
 	protoSCTP    = 132
 	protoUDPLite = 136
 )

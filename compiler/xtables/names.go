@@ -16,7 +16,7 @@ const protocolList = `
 27=rdp 29=iso-tp4 33=dccp 36=xtp 37=ddp 38=idpr-cmtp 41=ipv6 43=ipv6-route 44=ipv6-frag 45=idrp 46=rsvp 47=gre
 50=esp/ipsec-esp 51=ah/ipsec-ah 57=skip 58=ipv6-icmp/icmpv6 59=ipv6-nonxt 60=ipv6-opts 73=rspf/cphb 81=vmtp
 88=eigrp 89=ospf/ospfigp 93=ax.25 94=ipip 97=etherip 98=encap 103=pim 108=ipcomp 112=vrrp 115=l2tp 124=isis
-132=sctp 133=fc 135=mobility-header/ipv6-mh 136=udplite 137=mpls-in-ip 138=manet 139=hip 140=shim6 141=wesp
+132=sctp 133=fc 135=mobility-header/mh/ipv6-mh 136=udplite 137=mpls-in-ip 138=manet 139=hip 140=shim6 141=wesp
 142=rohc 143=ethernet`
 
 // serviceList holds the services that people name in rules. iptables looks them up
@@ -103,7 +103,10 @@ func protocolNumber(s string) (uint8, bool) {
 	return n, ok
 }
 
-// protocolName is how iptables-save prints a protocol.
+// ProtocolName is a protocol as iptables-save prints it behind -p: its name, or its
+// number if it has none there.
+func ProtocolName(n uint8) string { return protocolName(n) }
+
 func protocolName(n uint8) string {
 	if s := protocolByValue[n]; s != "" {
 		return s

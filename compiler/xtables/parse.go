@@ -432,7 +432,7 @@ func (p *parser) module(x *instance, i int, w Word, not bool) *Error {
 		if a.drop {
 			return nil
 		}
-		g.value = v
+		g.value, g.not = v, a.not
 	}
 	x.given = append(x.given, g)
 	return nil

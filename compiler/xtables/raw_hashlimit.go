@@ -19,7 +19,7 @@ const byteShift = 4
 // the rate is done by finishHashlimit.
 func hashRate(_ *parser, a *arg) (string, *Error) {
 	if n, isBytes, err := byteRate(a.v); isBytes {
-		return spellBytes(costToBytes(bytesToCost(n))) + "/s", err
+		return spellBytes(n>>byteShift<<byteShift) + "/s", err
 	}
 	_, period, err := hashPeriod(a.v)
 	if err != nil {
@@ -95,16 +95,6 @@ func byteCount(w Word, text string) (uint64, *Error) {
 		return 0, errorAt(w, diag.InvalidValue, "%s is less than 16 bytes, which iptables takes as none", w.Text)
 	}
 	return n * scale, nil
-}
-
-func bytesToCost(bytes uint64) uint64 { return math.MaxUint32 / (bytes>>byteShift + 1) }
-
-func costToBytes(cost uint64) uint64 {
-	r := uint64(math.MaxUint32)
-	if cost != 0 {
-		r = math.MaxUint32 / cost
-	}
-	return (r - 1) << byteShift
 }
 
 // spellBytes writes a number with the largest unit that divides it.

@@ -34,7 +34,7 @@ func headerMatches() []*module {
 			{name: "espspi", words: 1, not: true, canon: numSpan(max32, dropFull)},
 		}},
 		{name: "ipcomp", protocols: []uint8{108}, finish: finishIPComp, options: []option{
-			{name: "ipcompspi", words: 1, not: true, canon: numSpan(max32, dropFull)},
+			{name: "ipcompspi", words: 1, not: true, canon: compressionSpan},
 			{name: "compres"},
 		}},
 		{name: "tcpmss", protocols: []uint8{protoTCP}, options: []option{
@@ -123,6 +123,16 @@ func zeroIsNone(high uint64) canon {
 		}
 		return strconv.FormatUint(n, 10), err
 	}
+}
+
+// compressionSpan refuses all SPIs: the tool prints nothing for them, and reads
+// nothing as SPI 0.
+func compressionSpan(p *parser, a *arg) (string, *Error) {
+	s, err := numSpan(max32, dropFull)(p, a)
+	if err == nil && a.drop {
+		return "", errorAt(a.v, diag.InvalidValue, "iptables forgets that all SPIs are meant and takes 0").withHelp("write -p ipcomp alone")
+	}
+	return s, err
 }
 
 // finishIPComp prints the SPI that the tool assumes.

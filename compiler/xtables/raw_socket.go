@@ -2,7 +2,6 @@ package xtables
 
 import (
 	"math"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -242,22 +241,4 @@ func bytecode(_ *parser, a *arg) (string, *Error) {
 		}
 	}
 	return out, nil
-}
-
-// netmapRange is the argument of -j NETMAP: a prefix; a mask that is none becomes
-// a full prefix in the tool, and is refused.
-func netmapRange(p *parser, a *arg) (string, *Error) {
-	text, mask, hasMask := strings.Cut(a.v.Text, "/")
-	addr, err := p.ip(a.v, text)
-	if err != nil {
-		return "", err
-	}
-	bits := addr.BitLen()
-	if hasMask {
-		if bits, err = maskBits(a.v, mask, bits); err != nil {
-			return "", err
-		}
-	}
-	b := appendAddr(nil, netip.PrefixFrom(addr, bits).Masked().Addr())
-	return string(strconv.AppendInt(append(b, '/'), int64(bits), 10)), nil
 }

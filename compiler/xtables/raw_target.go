@@ -39,14 +39,14 @@ func packetTargets() []*module {
 		{name: "TCPOPTSTRIP", protocols: []uint8{protoTCP}, options: []option{
 			{name: "strip-options", words: 1, canon: tcpOptions},
 		}},
-		{name: "NETMAP", options: []option{{name: "to", words: 1, must: true, canon: netmapRange}}},
+		{name: "NETMAP", options: []option{{name: "to", words: 1, must: true, canon: hostPrefix(true, true)}}},
 		{name: "SNPT", family: ir.IPv6, options: []option{
-			{name: "src-pfx", words: 1, must: true, canon: hostPrefix(false, true)},
-			{name: "dst-pfx", words: 1, must: true, canon: hostPrefix(false, true)},
+			{name: "src-pfx", words: 1, must: true, canon: networkPrefix},
+			{name: "dst-pfx", words: 1, must: true, canon: networkPrefix},
 		}},
 		{name: "DNPT", family: ir.IPv6, options: []option{
-			{name: "src-pfx", words: 1, must: true, canon: hostPrefix(false, true)},
-			{name: "dst-pfx", words: 1, must: true, canon: hostPrefix(false, true)},
+			{name: "src-pfx", words: 1, must: true, canon: networkPrefix},
+			{name: "dst-pfx", words: 1, must: true, canon: networkPrefix},
 		}},
 		{name: "SYNPROXY", protocols: []uint8{protoTCP}, options: []option{
 			{name: "sack-perm"},
@@ -71,6 +71,18 @@ func packetTargets() []*module {
 			{name: "hmark-tuple", words: 1, canon: hmarkTuple},
 		}},
 	}
+}
+
+// networkPrefix is a prefix without host bits, which the kernel refuses.
+func networkPrefix(p *parser, a *arg) (string, *Error) {
+	kept, err := hostPrefix(false, true)(p, a)
+	if err != nil {
+		return "", err
+	}
+	if cleared, _ := hostPrefix(true, true)(p, a); cleared != kept {
+		return "", errorAt(a.v, diag.InvalidValue, "%s has bits behind the prefix", a.v.Text).withHelp("write %s", cleared)
+	}
+	return kept, nil
 }
 
 func tosBits(_ *parser, a *arg) (string, *Error) {

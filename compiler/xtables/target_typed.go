@@ -24,11 +24,11 @@ func simpleTargets() []*module {
 	log := func() any { return &ir.Log{Level: 4} }
 	return []*module{
 		{
-			name: "REJECT", family: ir.IPv4, fresh: func() any { return &ir.Reject{With: "icmp-port-unreachable"} },
+			name: "REJECT", family: ir.IPv4, fresh: func() any { return &ir.Reject{With: "icmp-port-unreachable"} }, finish: finishReject,
 			options: []option{{name: "reject-with", words: 1, set: setReject}},
 		},
 		{
-			name: "REJECT", family: ir.IPv6, fresh: func() any { return &ir.Reject{With: "icmp6-port-unreachable"} },
+			name: "REJECT", family: ir.IPv6, fresh: func() any { return &ir.Reject{With: "icmp6-port-unreachable"} }, finish: finishReject,
 			options: []option{{name: "reject-with", words: 1, set: setReject}},
 		},
 		{
@@ -119,6 +119,15 @@ func setReject(p *parser, x *instance, a *arg) *Error {
 	}
 	return e
 }
+
+func finishReject(p *parser, x *instance) *Error {
+	if pr := p.spec.Protocol; x.value.(*ir.Reject).With == tcpReset && (pr == nil || pr.Not || pr.Number != protoTCP) {
+		return errorAt(x.at, diag.RuleText, "--reject-with tcp-reset needs -p tcp")
+	}
+	return nil
+}
+
+const tcpReset = "tcp-reset"
 
 // logLevels are in the order of their numbers; iptables knows these names only.
 var logLevels = []string{"emerg", "alert", "crit", "error", "warning", "notice", "info", "debug"}
@@ -402,7 +411,7 @@ func setNATFlag(_ *parser, x *instance, a *arg) *Error {
 }
 
 // portProtocols are those with ports that NAT can change.
-var portProtocols = []uint8{protoTCP, protoUDP, protoSCTP, protoDCCP, 1, 58}
+var portProtocols = []uint8{protoTCP, protoUDP, protoSCTP, protoDCCP, protoICMP}
 
 func (p *parser) needPorts(x *instance) *Error {
 	pr := p.spec.Protocol
