@@ -1,11 +1,13 @@
 package place_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"hookline/compiler/ir"
 	"hookline/compiler/place"
 )
 
@@ -176,6 +178,16 @@ func TestSolve(t *testing.T) {
 			want:  "cali @A +B @C ksvc",
 		},
 		{
+			name: "the same at the other end of the slot", chain: "cali @B ksvc",
+			jumps: []jump{{name: "A", before: "ksvc"}, {name: "B", before: "ksvc"}},
+			want:  "cali +A @B ksvc",
+		},
+		{
+			name: "of two in the wrong order the adopted one stays", why: "its counter would restart", chain: "@B @A x",
+			jumps: []jump{{name: "A"}, {name: "B", after: "@A", adopt: true}},
+			want:  ">A @B x",
+		},
+		{
 			name: "standing jumps are not put into written order", chain: "cali @B @A ksvc",
 			jumps: []jump{{name: "A", after: "cali"}, {name: "B", after: "cali"}},
 			want:  "cali @B @A ksvc",
@@ -294,6 +306,11 @@ func TestSolveLarge(t *testing.T) {
 	}
 	in.Anchors[0].After, in.Anchors[0].Before = text("cali"), text("ksvc")
 	in.Anchors[1].After, in.Anchors[1].Before = text("x"), text("ksvc")
+	for i, l := range in.Rules {
+		if l.Rule.Text == "@A" && i%3 == 0 {
+			in.Rules[i].Rule = &ir.Rule{Text: fmt.Sprintf("@A~%d", i)}
+		}
+	}
 	out, diags := place.Solve(in)
 	if len(out.Order) != len(in.Rules)-20_000+2 || len(out.Removed) != 19_999 || diags.HasErrors() {
 		t.Errorf("Solve: %d rules left, %d removed", len(out.Order), len(out.Removed))

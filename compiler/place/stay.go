@@ -19,9 +19,13 @@ type candidate struct{ node, at int }
 func (s *solver) stay() {
 	var all []candidate
 	for n, x := range s.nodes {
+		alone := s.unordered(n)
 		for _, i := range x.may {
 			if x.low.rule < i && i < x.high.rule {
 				all = append(all, candidate{n, i})
+				if alone {
+					break
+				}
 			}
 		}
 	}
@@ -36,6 +40,17 @@ func (s *solver) stay() {
 	for _, own := range s.byAnch {
 		s.keepSuffix(own)
 	}
+}
+
+// unordered tells that no other node must stand before or behind this one, so
+// that its first candidate is as good as any.
+func (s *solver) unordered(n int) bool {
+	for m := range s.nodes {
+		if s.precede[n][m] || s.precede[m][n] {
+			return false
+		}
+	}
+	return true
 }
 
 func compareBool(a, b bool) int {
