@@ -203,6 +203,11 @@ func TestSolve(t *testing.T) {
 			want:  "cali x +A +B ksvc",
 		},
 		{
+			name: "an anchor waits for the one that it stands beside", chain: "cali x",
+			jumps: []jump{{name: "A", before: "@B"}, {name: "B", after: "cali"}},
+			want:  "cali +A +B x",
+		},
+		{
 			name: "bounds are inherited", why: "A must leave room for B ahead of ksvc", chain: "cali ksvc x",
 			jumps: []jump{{name: "A"}, {name: "B", after: "@A", before: "ksvc"}},
 			want:  "cali +A +B ksvc x",
