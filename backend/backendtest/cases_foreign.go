@@ -88,6 +88,22 @@ func bothFamilies(t *testing.T, h Host) {
 	b.wantRules(only, ir.ChainKey{Family: ir.IPv6, Table: "nat", Chain: "PREROUTING"}, calico, ours, kubeServices, portmap)
 }
 
+// everyTable writes into each built-in chain of each table of both families.
+func everyTable(t *testing.T, h Host) {
+	b := start(t, h, "", "")
+	var blocks []ir.Block
+	for _, f := range ir.Families {
+		for _, table := range ir.TableNames {
+			ops := []ir.Op{ensure("SITE")}
+			for _, chain := range ir.BuiltinChains(table) {
+				ops = append(ops, insertRule(chain, 1, "-j SITE"))
+			}
+			blocks = append(blocks, ir.Block{Family: f, Table: table, NoFlush: true, Ops: ops})
+		}
+	}
+	b.apply(tx(blocks...))
+}
+
 // withoutCounters sets the counters of rules to 0.
 func withoutCounters(save string) string {
 	var out strings.Builder

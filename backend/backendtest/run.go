@@ -29,6 +29,7 @@ func Run(t *testing.T, host func(t *testing.T) Host) {
 		{"MissingSet", missingSet},
 		{"ForeignRulesKeepBytesAndCounters", foreignRules},
 		{"BothFamilies", bothFamilies},
+		{"EveryTable", everyTable},
 		{"OddNames", oddNames},
 		{"UnreadIsNotAbsent", unreadIsNotAbsent},
 		{"ReferencesAreFound", referencesAreFound},

@@ -22,7 +22,7 @@ var basePlaces = map[string]map[string]basePlace{
 		"PREROUTING": {"nat", 0, -100}, "INPUT": {"nat", 1, 100}, "OUTPUT": {"nat", 3, -100}, "POSTROUTING": {"nat", 4, 100},
 	},
 	"filter":   {"INPUT": {"filter", 1, 0}, "FORWARD": {"filter", 2, 0}, "OUTPUT": {"filter", 3, 0}},
-	"security": {"INPUT": {"filter", 1, 50}, "FORWARD": {"filter", 2, 50}, "OUTPUT": {"filter", 3, 50}},
+	"security": {"INPUT": {"filter", 1, 150}, "FORWARD": {"filter", 2, 150}, "OUTPUT": {"filter", 3, 150}},
 }
 
 // basePlace is a base chain's type, hook number and priority.
