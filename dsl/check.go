@@ -38,14 +38,24 @@ type reader struct {
 // written. It returns nil if the node cannot be used.
 func (r *reader) check(n *node, s *Shape, at diag.Span) *val {
 	switch {
+	case n.tagged && n.empty():
+		return nil // the tag ate the text, which the loader reported
 	case n.empty() && (s.Text == nil || !r.strictComments):
 		r.list.Errorf(diag.WrongType, at, "there is no value here, but %s is needed", s.expects()).
-			WithHelp("%s", emptyHelp(s))
+			WithHelp("%s, or leave it out", emptyHelp(s))
 		return nil
 	case n.kind == Scalar && s.Text != nil:
+		if f := s.Field(n.value); f != nil && s.Text.Enum != nil && !slices.Contains(s.Text.Enum, n.value) {
+			r.list.Errorf(diag.MissingKey, n.span, "%s needs an argument", n.value).
+				WithHelp("write {%s: ...}", n.value)
+			return nil
+		}
 		return r.scalar(n, s.Text)
 	case n.kind == Sequence && s.Item != nil:
 		v := &val{kind: Sequence, span: n.span}
+		if s.NonEmpty && len(n.items) == 0 {
+			r.list.Errorf(diag.InvalidValue, n.span, "%s must not be empty", s.What).WithHelp("leave the key out")
+		}
 		for _, c := range n.items {
 			if x := r.check(c, s.Item, listBlame(c, n)); x != nil {
 				v.items = append(v.items, x)
@@ -67,11 +77,11 @@ func (r *reader) check(n *node, s *Shape, at diag.Span) *val {
 func emptyHelp(s *Shape) string {
 	switch {
 	case s.Item != nil:
-		return "write [] for an empty list, or leave the key out"
-	case s.Mapping():
-		return "write {} for an empty mapping, or leave the key out"
+		return "write [] for an empty list"
+	case s.Mapping() && s.Text == nil:
+		return "write {} for an empty mapping"
 	}
-	return "write the value, or leave the key out"
+	return "write the value"
 }
 
 // listBlame is the place of a list's item, or of the list if nothing is written.
@@ -120,6 +130,9 @@ func (s *Shape) expects() string {
 
 func (r *reader) entries(n *node, s *Shape) *val {
 	v := &val{kind: Mapping, span: n.span}
+	if s.Single && len(n.entries) != 1 {
+		r.list.Errorf(diag.InvalidValue, firstLine(n), "%s takes exactly one entry", s.What)
+	}
 	for _, e := range n.entries {
 		key := r.scalar(e.key, s.Key)
 		value := r.check(e.value, s.Entry, e.key.span)
@@ -139,7 +152,7 @@ func (r *reader) fields(n *node, s *Shape) *val {
 	for _, e := range n.entries {
 		f := s.Field(e.key.value)
 		if f == nil {
-			r.unknownKey(e.key, s, known)
+			r.unknownKey(e, s, known)
 			continue
 		}
 		key := &Text{Value: e.key.value, Span: e.key.span, Quoted: !e.key.plain(), Parts: []Part{{Literal: e.key.value}}}
@@ -158,13 +171,21 @@ func (r *reader) fields(n *node, s *Shape) *val {
 	return v
 }
 
-func (r *reader) unknownKey(key *node, s *Shape, known []string) {
-	d := r.list.Errorf(diag.UnknownKey, key.span, "unknown key %q in %s", clip(key.value), s.What)
-	switch near := diag.DidYouMean(key.value, known); {
+func (r *reader) unknownKey(e nodeEntry, s *Shape, known []string) {
+	d := r.list.Errorf(diag.UnknownKey, e.key.span, "unknown key %q in %s", clip(e.key.value), s.What)
+	candidates := known
+	if s.Text != nil {
+		if slices.Contains(s.Text.Enum, e.key.value) { // {accept: {}}
+			d.WithHelp("%s takes no argument: write the word alone", e.key.value)
+			return
+		}
+		candidates = slices.Concat(known, s.Text.Enum)
+	}
+	switch near := diag.DidYouMean(e.key.value, candidates); {
+	case strings.ContainsAny(e.key.value, " ,") || strings.HasPrefix(e.key.value, "-") || e.value.empty():
+		d.WithHelp("quote the whole text if YAML took a colon or a comma in it for its own")
 	case near != "":
 		d.WithHelp("did you mean %q?", near)
-	case strings.ContainsAny(key.value, " ,") || strings.HasPrefix(key.value, "-"):
-		d.WithHelp("quote the whole text: YAML reads a colon or a comma in it as its own")
 	default:
 		d.WithHelp("the keys here are %s", strings.Join(known, ", "))
 	}
@@ -220,11 +241,10 @@ func (r *reader) scalar(n *node, t *TextShape) *val {
 	if t.Kind == CELText {
 		return r.celScalar(n, t, v)
 	}
+	before := r.list.Len()
 	v.text = &Text{Value: n.value, Span: n.span, Quoted: !n.plain(), Parts: r.parts(n, t.Template, t.What)}
-	if len(v.text.Parts) != 1 || v.text.Parts[0].Literal != n.value {
-		if v.text.HasExpr() || !t.Template && strings.Contains(n.value, "${") {
-			return v // what the expression yields is checked later
-		}
+	if v.text.HasExpr() || r.list.Len() > before {
+		return v // what an expression yields is checked later
 	}
 	r.word(n, t, v.text.Literal())
 	return v
@@ -317,15 +337,11 @@ func (r *reader) word(n *node, t *TextShape, value string) {
 	}
 	switch {
 	case problem != "":
-		r.hint(fail("%s %q %s", bare(t.What), clip(value), problem), t)
+		fail("the %s %q %s", bare(t.What), clip(value), problem)
 	case t.compiled != nil && !t.compiled.MatchString(value):
-		r.hint(fail("%q is not %s", clip(value), t.What), t)
-	}
-}
-
-func (r *reader) hint(d *diag.Diagnostic, t *TextShape) {
-	if t.Hint != "" {
-		d.WithHelp("%s", t.Hint)
+		if d := fail("%q is not %s", clip(value), t.What); t.Hint != "" {
+			d.WithHelp("%s", t.Hint)
+		}
 	}
 }
 

@@ -1,6 +1,10 @@
 package dsl
 
-import "sync"
+import (
+	"sync"
+
+	"hookline/dsl/diag"
+)
 
 // APIVersion and Kind are what a document must say of itself.
 const (
@@ -12,8 +16,8 @@ const (
 var Grammar = sync.OnceValue(newGrammar)
 
 func newGrammar() *Shape {
-	apiVersion := text(TextShape{What: "an apiVersion", Enum: []string{APIVersion}, Code: "api-version"})
-	kind := text(TextShape{What: "a kind", Enum: []string{Kind}, Code: "api-version"})
+	apiVersion := text(TextShape{What: "an apiVersion", Enum: []string{APIVersion}, Code: diag.APIVersion})
+	kind := text(TextShape{What: "a kind", Enum: []string{Kind}, Code: diag.APIVersion})
 	metadata := &Shape{
 		Name: "metadata", What: "metadata", Doc: "What the ruleset is called.",
 		Fields: []*Field{
@@ -52,7 +56,11 @@ func specShape() *Shape {
 }
 
 // families narrows what it stands in.
-func families() *Shape { return list("a list of families", scalar(familyWord, "ipv4")) }
+func families() *Shape {
+	s := list("a list of families", scalar(familyWord, "ipv4"))
+	s.NonEmpty = true
+	return s
+}
 
 // mapOf is a mapping whose keys are free.
 func mapOf(what string, key *TextShape, entry *Shape) *Shape {
@@ -127,7 +135,6 @@ func setShape() *Shape {
 	element := text(TextShape{What: "an element", Template: true, Free: true})
 	return &Shape{
 		Name: "set", What: "a set", Doc: "A set in the kernel, NAME for one family, NAME-4 and NAME-6 for two.",
-		OneOf: nil,
 		Fields: []*Field{
 			required("type", scalar(setType, "cidr"), "Type of the elements."),
 			field("families", families(), "Address families of the set; those of the ruleset if absent."),

@@ -1,5 +1,7 @@
 package dsl
 
+import "hookline/dsl/diag"
+
 func tableShape() *Shape {
 	return &Shape{
 		Name: "table", What: "a table", Doc: "Chains of ours and our jumps in shared chains.",
@@ -49,7 +51,7 @@ func forEachShape() *Shape {
 	loop.Example = "params.list"
 	return &Shape{
 		Name: "forEach", What: "a forEach", Doc: "One name and what it runs over: {NAME: CEL list or map}.",
-		Key: variableName, Entry: &loop, Example: "{x: params.list}",
+		Key: variableName, Entry: &loop, Single: true, Example: "{x: params.list}",
 	}
 }
 
@@ -181,7 +183,7 @@ func actionShape() *Shape {
 	prefix := field("prefix", one("a prefix", `"SITE "`), "Text in front of each line; iptables keeps 29 bytes, nflog 63.")
 	s := &Shape{
 		Name: "action", What: "an action", Doc: "What the rule does: a word, or {KIND: arguments} with one kind.",
-		Text:    text(TextShape{What: "an action", Enum: actionWords, Code: "unknown-key"}),
+		Text:    text(TextShape{What: "an action", Enum: actionWords, Code: diag.UnknownKey}),
 		Example: "accept",
 		Fields: []*Field{
 			field("reject", args("reject", nil, field("with", one("an answer", "admin-prohibited"), "What is answered.")), "Refuses the packet with an answer."),

@@ -25,7 +25,8 @@ type node struct {
 	// expanded is the number of nodes that aliases add below this one, size that of
 	// all nodes below and including it.
 	expanded, size int
-	end            int // of the last part of a collection, as written
+	end            int  // of the last part of a collection, as written
+	tagged         bool // a tag stands in front; it was reported
 }
 
 type nodeEntry struct{ key, value *node }
@@ -91,8 +92,8 @@ func (l *loader) convert(y *yaml.Node, depth int) *node {
 	if y.Kind == yaml.AliasNode {
 		return l.alias(y)
 	}
-	start, propEnd := l.properties(l.offsetOf(y.Line, y.Column))
-	n := &node{kind: Scalar, style: y.Style, size: 1}
+	start, propEnd, tagged := l.properties(l.offsetOf(y.Line, y.Column))
+	n := &node{kind: Scalar, style: y.Style, size: 1, tagged: tagged}
 	defer func() { l.done[y] = n }()
 	if depth > maxDepth {
 		n.span = l.file.Span(start, min(len(l.text), start+1))
@@ -136,7 +137,7 @@ func (l *loader) scalar(n *node, y *yaml.Node, start, propEnd int) {
 	}
 	if why := ambiguousNumber(n.value); why != "" {
 		l.list.Errorf(diag.AmbiguousNumber, n.span, "the number %s has %s, which YAML programs read differently", n.value, why).
-			WithHelp("quote it if it is text: %q, else write it without", n.value)
+			WithHelp("quote it if it is text: %q, else write it without %s", n.value, why)
 	}
 }
 
@@ -205,7 +206,7 @@ func (l *loader) alias(y *yaml.Node) *node {
 
 // properties skips the anchor and the tag in front of a value and reports the
 // tag. propEnd is the end of the last of them, or p.
-func (l *loader) properties(p int) (start, propEnd int) {
+func (l *loader) properties(p int) (start, propEnd int, tagged bool) {
 	propEnd = p
 	for p < len(l.text) && (l.text[p] == '&' || l.text[p] == '!') {
 		q := p
@@ -214,11 +215,12 @@ func (l *loader) properties(p int) (start, propEnd int) {
 		}
 		if l.text[p] == '!' {
 			l.tag(p, q)
+			tagged = true
 		}
 		propEnd = q
 		p = l.skipSpace(q)
 	}
-	return p, propEnd
+	return p, propEnd, tagged
 }
 
 func isFlow(c byte) bool { return c == ',' || c == '[' || c == ']' || c == '{' || c == '}' }

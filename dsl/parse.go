@@ -33,8 +33,23 @@ func Parse(file *diag.File) ([]*Document, *diag.List) {
 		list.Errorf(diag.WrongType, file.Span(0, 0), "the file holds no ruleset").
 			WithHelp("begin with apiVersion: %s", APIVersion)
 	}
+	return docs, finish(list)
+}
+
+// mostFindings bounds what is reported of one file; only a hostile file has more.
+const mostFindings = 200
+
+// finish orders the findings and leaves out those past the bound.
+func finish(list *diag.List) *diag.List {
 	list.Sort()
-	return docs, list
+	all := list.All()
+	if len(all) <= mostFindings {
+		return list
+	}
+	short := &diag.List{}
+	short.Add(all[:mostFindings]...)
+	short.Errorf(all[mostFindings].Code, all[mostFindings].Span, "%d more findings in this file are not shown", len(all)-mostFindings)
+	return short
 }
 
 // document reads one document. Of a document that is none of ours only that is

@@ -19,6 +19,8 @@ type Shape struct {
 	Doc  string
 	Text *TextShape
 	Item *Shape
+	// NonEmpty tells that a list must have items.
+	NonEmpty bool
 	// Fields are the keys of a mapping whose keys are known.
 	Fields []*Field
 	// OneOf lists groups of keys: exactly one key of each group must be there.
@@ -26,6 +28,8 @@ type Shape struct {
 	// Key and Entry describe a mapping whose keys are free.
 	Key   *TextShape
 	Entry *Shape
+	// Single tells that such a mapping has exactly one entry.
+	Single bool
 	// Example is a small valid value, as YAML in flow style.
 	Example string
 }

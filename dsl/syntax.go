@@ -3,8 +3,8 @@ package dsl
 import (
 	"io"
 	"regexp"
+	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
 
@@ -41,47 +41,66 @@ func (l *loader) syntaxError(err error) {
 			break
 		}
 	}
-	seen := l.base + in.read
-	end := len(strings.TrimRight(l.text[:seen], " \t\r\n"))
-	start := end
-	if start > 0 {
-		_, n := utf8.DecodeLastRuneInString(l.text[:start])
-		start -= n
-	}
-	if tag := l.wordBefore(seen, '!'); tag >= 0 && isTagMessage(message) {
-		l.tag(tag, l.wordEnd(tag))
-		return
-	}
-	at := l.file.Span(start, end)
-	d := (*diag.Diagnostic)(nil)
+	l.explain(message, l.base+in.read)
+}
+
+// explain reports a message of yaml.v3 in words that help. The scanner reads up
+// to four characters ahead, hence seen may lie that far behind the mistake.
+func (l *loader) explain(message string, seen int) {
 	report := func(at diag.Span, text string) *diag.Diagnostic {
-		d = l.list.Errorf(diag.YAMLSyntax, at, "%s", text)
-		return d
+		return l.list.Errorf(diag.YAMLSyntax, at, "%s", text)
 	}
-	switch {
-	case strings.HasPrefix(message, "unknown anchor") || strings.Contains(message, "alphabetic or numeric"):
-		if p := l.wordBefore(seen, '*', '&'); p >= 0 {
-			at = l.file.Span(p, l.wordEnd(p))
-		}
-		report(at, "YAML reads this as an alias or an anchor, and there is none of this name").
+	has := func(s string) bool { return strings.Contains(message, s) }
+	line := l.noticedLine(seen)
+	atEnd := seen >= len(l.text)
+	switch tag, alias := l.wordBefore(seen, '!'), l.wordBefore(seen, '*', '&'); {
+	case tag >= 0 && isTagMessage(message):
+		l.tag(tag, l.wordEnd(tag))
+	case alias >= 0 && (has("unknown anchor") || has("alphabetic or numeric")):
+		report(l.file.Span(alias, l.wordEnd(alias)), "YAML reads this as an alias or an anchor, and there is none of this name").
 			WithHelp("quote a text that begins with * or &")
-	case strings.Contains(message, "cannot start any token"):
-		if strings.IndexByte("\t", l.text[min(seen, len(l.text))-1]) >= 0 || strings.Contains(l.lineOf(start), "\t") {
-			report(l.firstTab(start, at), "a tab cannot indent YAML").WithHelp("indent with blanks")
-			return
-		}
-		report(at, "a text cannot begin with this character").WithHelp("quote the text")
-	case strings.Contains(message, "tab character"):
-		report(l.firstTab(start, at), "a tab cannot indent YAML").WithHelp("indent with blanks")
-	case strings.Contains(message, "mapping values are not allowed"):
-		report(at, "a key cannot stand here").WithHelp("quote the text if the colon belongs to it, else look at the indentation")
-	case seen >= len(l.text) && strings.Contains(message, "unexpected end of stream"):
-		report(l.openConstruct(at), "the quote is never closed")
-	case seen >= len(l.text) && (strings.Contains(message, "',' or ']'") || strings.Contains(message, "',' or '}'")):
-		report(l.openConstruct(at), "the bracket is never closed")
+	case (has("cannot start any token") || has("tab character")) && strings.Contains(line.Text(), "\t"):
+		p := line.Start + strings.IndexByte(line.Text(), '\t')
+		report(l.file.Span(p, p+1), "a tab cannot indent YAML").WithHelp("indent with blanks")
+	case has("cannot start any token"):
+		report(l.lastOf("@`%", line, seen), "a text cannot begin with this character").WithHelp("quote the text")
+	case has("mapping values are not allowed"):
+		report(l.lastOf(":", line, seen), "a key cannot stand here").
+			WithHelp("quote the text if the colon belongs to it, else look at the indentation")
+	case has("escape character"):
+		report(l.lastOf("\\", line, seen), "YAML does not know this escape").WithHelp("write it in single quotes, or double the backslash")
+	case atEnd && has("unexpected end of stream"):
+		report(l.openConstruct(line), "the quote is never closed")
+	case atEnd && (has("',' or ']'") || has("',' or '}'")):
+		report(l.openConstruct(line), "the bracket is never closed")
+	case has("exceeded max depth"):
+		report(l.file.Span(min(seen, len(l.text))-1, min(seen, len(l.text))), "values are nested too deep")
+	case has("did not find expected key"), has("did not find expected '-' indicator"):
+		report(line, "this line is not indented like the lines above it that it belongs to")
 	default:
-		report(at, "not YAML: "+message)
+		report(line, "not YAML: "+message)
 	}
+}
+
+// noticedLine is the text of the line at which a mistake was noticed.
+func (l *loader) noticedLine(seen int) diag.Span {
+	end := len(strings.TrimRight(l.text[:seen], " \t\r\n"))
+	start := max(l.base, l.file.LineStart(l.file.Position(end).Line))
+	body := l.text[start:lineEnd(l.text, start)]
+	indent := len(body) - len(strings.TrimLeft(body, " "))
+	return l.file.Span(start+indent, start+len(strings.TrimRight(body, " \r")))
+}
+
+// lastOf is the last of some characters in a line before an offset, or the line.
+func (l *loader) lastOf(chars string, line diag.Span, before int) diag.Span {
+	before = min(before, line.End)
+	if before < line.Start {
+		return line
+	}
+	if i := strings.LastIndexAny(l.text[line.Start:before], chars); i >= 0 {
+		return l.file.Span(line.Start+i, line.Start+i+1)
+	}
+	return line
 }
 
 func isTagMessage(message string) bool {
@@ -93,22 +112,13 @@ func isTagMessage(message string) bool {
 	return false
 }
 
-// wordBefore finds the last word on the line before p that begins with one of
-// the given characters; negative if there is none.
+// wordBefore finds the last word on the line of p, or before p on it, that
+// begins with one of the given characters; negative if there is none.
 func (l *loader) wordBefore(p int, first ...byte) int {
-	p = min(p, len(l.text)) - 1
-	for ; p >= l.base; p-- {
-		c := l.text[p]
-		if c == '\n' {
-			// What was noticed at the start of a line belongs to the line before.
-			if strings.TrimSpace(l.text[p:min(len(l.text), p+2)]) == "" || p == len(l.text)-1 {
-				continue
-			}
-		}
-		for _, f := range first {
-			if c == f && (p == l.base || blank(l.text[p-1]) || l.text[p-1] == '\n' || isFlow(l.text[p-1])) {
-				return p
-			}
+	start := l.noticedLine(p).Start
+	for p = min(p, len(l.text)) - 1; p >= start; p-- {
+		if slices.Contains(first, l.text[p]) && (p == start || blank(l.text[p-1]) || isFlow(l.text[p-1])) {
+			return p
 		}
 	}
 	return -1
@@ -121,20 +131,13 @@ func (l *loader) wordEnd(p int) int {
 	return p
 }
 
-func (l *loader) lineOf(p int) string { return l.file.Line(l.file.Position(p).Line) }
-
-// firstTab is the first tab of the line at p, or other if it has none.
-func (l *loader) firstTab(p int, other diag.Span) diag.Span {
-	start := l.file.LineStart(l.file.Position(p).Line)
-	if i := strings.IndexByte(l.text[start:lineEnd(l.text, start)], '\t'); i >= 0 {
-		return l.file.Span(start+i, start+i+1)
-	}
-	return other
-}
-
 // openConstruct is where a quote or bracket that is never closed was opened: the
 // first line without which the rest above it is YAML.
 func (l *loader) openConstruct(other diag.Span) diag.Span {
+	const most = 256 << 10 // the search reads the text several times
+	if len(l.text) > most {
+		return other
+	}
 	lo, hi := 1, l.file.Position(len(l.text)).Line // the text before line lo can be read
 	good := func(line int) bool {
 		dec := yaml.NewDecoder(strings.NewReader(l.text[l.base:max(l.base, l.file.LineStart(line))]))

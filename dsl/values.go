@@ -35,8 +35,7 @@ func parseMap(file *diag.File, s *Shape) ([]*Entry, *diag.List) {
 			}
 		}
 	}
-	list.Sort()
-	return out, list
+	return out, finish(list)
 }
 
 // ParseSet reads the argument of `--set k=YAML`. Its spans point into a file of
@@ -71,6 +70,5 @@ func ParseSet(arg string) (key string, value *Value, _ *diag.List) {
 	default:
 		value = r.check(nodes[0], anyValue("value", literalOf), at).value()
 	}
-	list.Sort()
-	return key, value, list
+	return key, value, finish(list)
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // TextOptions say how WriteText prints.
@@ -91,14 +92,36 @@ func (p *printer) excerpt(s Span, color string) {
 	}
 	n := s.Position().Line
 	line, base := s.File.Line(n), s.File.LineStart(n)
-	text, from, to := screenLine(line, s.Start-base, min(s.End-base, len(line)))
-	text, from, to = window(text, from, to)
+	from, to := min(s.Start-base, len(line)), min(s.End-base, len(line))
+	left := ""
+	if cut := runeStart(line, from-excerptColumns/4); len(line) > 4*excerptColumns && cut > 0 {
+		left, line, from, to = dots, line[cut:], from-cut, to-cut
+	}
+	if most := 8 * excerptColumns; len(line) > most {
+		line = line[:runeStart(line, most)]
+		to = min(to, len(line))
+	}
+	text, from, to := screenLine(line, from, to)
+	text, to = cutRight(text, excerptColumns, to)
+	from, to = from+len(left), to+len(left)
 	gutter := strconv.Itoa(n)
 	blank := strings.Repeat(" ", max(4, len(gutter)))
-	fmt.Fprintf(&p.out, "%s %s", p.paint(dim, fmt.Sprintf("%*s |", len(blank), gutter)), text)
+	fmt.Fprintf(&p.out, "%s %s%s", p.paint(dim, fmt.Sprintf("%*s |", len(blank), gutter)), left, text)
 	p.trim()
 	fmt.Fprintf(&p.out, "%s %s%s\n", p.paint(dim, blank+" |"), strings.Repeat(" ", from),
 		p.paint(color, strings.Repeat("^", max(1, to-from))))
+}
+
+// dots stand for the part of a line that was left out.
+const dots = "..."
+
+// runeStart is the offset at or before i at which a character begins.
+func runeStart(s string, i int) int {
+	i = max(0, min(i, len(s)))
+	for i > 0 && i < len(s) && !utf8.RuneStart(s[i]) {
+		i--
+	}
+	return i
 }
 
 // trim ends a line and takes the blanks before the line end away.
@@ -109,36 +132,13 @@ func (p *printer) trim() {
 	p.out.WriteByte('\n')
 }
 
-// window cuts a printed line that is too wide down to the part around the
-// columns [from, to), with dots where something was left out.
-func window(text string, from, to int) (string, int, int) {
-	if columns(text) <= excerptColumns {
-		return text, from, to
-	}
-	const dots = "..."
-	left := max(0, from-excerptColumns/4)
-	var b strings.Builder
-	shift := 0
-	if left > 0 {
-		b.WriteString(dots)
-		shift = len(dots)
-	}
-	col, first, used := 0, -1, 0
-	for _, r := range text {
-		if col >= left {
-			if first < 0 {
-				first = col
-			}
-			if used+width(r) > excerptColumns {
-				b.WriteString(dots)
-				break
-			}
-			b.WriteRune(r)
-			used += width(r)
+// cutRight shortens a printed line to so many columns; to is a column in it.
+func cutRight(text string, most, to int) (string, int) {
+	col := 0
+	for i, r := range text {
+		if col += width(r); col > most {
+			return text[:i] + dots, min(to, col-width(r))
 		}
-		col += width(r)
 	}
-	first = max(first, 0)
-	from, to = from-first+shift, to-first+shift
-	return b.String(), from, min(to, used+shift)
+	return text, to
 }
