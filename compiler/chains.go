@@ -181,15 +181,18 @@ func (c *compilation) note(code diag.Code, at diag.Span, format string, args ...
 
 // structured compiles a rule with match and action.
 func (c *compilation) structured(ch *Chain, r *dsl.Rule, label string) {
+	c.eval.skip = nil
 	in := lower.Rule{Span: r.Span, Label: label, Families: []ir.Family{ch.Key.Family}}
 	ok := c.matches(&in, r.Match)
 	if r.Comment != nil {
-		in.Comment, ok = and(ok, c.eval.value(&dsl.Value{Kind: dsl.Scalar, Span: r.Comment.Span, Text: r.Comment}))
+		v, fine := c.eval.value(&dsl.Value{Kind: dsl.Scalar, Span: r.Comment.Span, Text: r.Comment})
+		in.Comment, ok = v, ok && fine
 	}
 	if r.Action != nil {
 		in.Action = &lower.Action{Kind: literal(r.Action.Kind), Span: r.Action.Kind.Span}
 		if r.Action.Args != nil {
-			in.Action.Args, ok = and(ok, c.eval.value(r.Action.Args))
+			v, fine := c.eval.value(r.Action.Args)
+			in.Action.Args, ok = v, ok && fine
 		}
 	}
 	if !ok {
@@ -206,9 +209,6 @@ func (c *compilation) structured(ch *Chain, r *dsl.Rule, label string) {
 	}
 	c.helperChains(ch.Key, res.Chains[f], r.Span, label)
 }
-
-// and keeps a value and whether everything so far was well.
-func and(ok bool, v *lower.Value, also bool) (*lower.Value, bool) { return v, ok && also }
 
 // matches evaluates the keys of a match into a rule for lowering.
 func (c *compilation) matches(in *lower.Rule, m *dsl.Match) bool {

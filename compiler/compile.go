@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"hookline/compiler/check"
 	"hookline/compiler/ir"
 	"hookline/compiler/participant"
 	"hookline/compiler/place"
@@ -30,7 +31,8 @@ type CompileOptions struct {
 // Compile turns a document into a program. It always returns a program; if the
 // list has errors it is not to be used.
 func Compile(doc *dsl.Document, opt CompileOptions) (*Program, *diag.List) {
-	c := &compilation{doc: doc, opt: opt, diags: &diag.List{}, prog: &Program{Span: doc.Span}}
+	c := &compilation{doc: doc, opt: opt, diags: &diag.List{}, prog: &Program{Span: doc.Span},
+		eachType: map[*dsl.ForEach]check.Type{}, eachEnv: map[*dsl.ForEach]*check.Env{}}
 	c.metadata()
 	c.participants()
 	if c.params() {
@@ -49,6 +51,11 @@ type compilation struct {
 	prog  *Program
 	diags *diag.List
 	eval  *evaluator
+	// decls are the params' types; eachType and eachEnv the variable's type and the
+	// environment inside a forEach.
+	decls    []check.Param
+	eachType map[*dsl.ForEach]check.Type
+	eachEnv  map[*dsl.ForEach]*check.Env
 	// helpers are the names of helper chains that are taken.
 	helpers map[string]string
 }
@@ -172,7 +179,13 @@ func (c *compilation) names() {
 				p.Owns.Chains = append(p.Owns.Chains, g.Literal())
 			}
 		}
-		p.Owns.Sets = literals(o.Sets)
+		for _, g := range o.Sets {
+			if who, reserved := cat.ReservedSet(g.Literal()); reserved && !slices.Contains(p.Owns.Replaces, who) {
+				c.diags.Errorf(diag.ReservedName, g.Span, "%q takes in sets of %s", g.Literal(), who)
+				continue
+			}
+			p.Owns.Sets = append(p.Owns.Sets, g.Literal())
+		}
 	}
 	for _, t := range c.doc.Tables {
 		for _, ch := range t.Chains {
@@ -207,11 +220,11 @@ func (c *compilation) mayOwn(name *dsl.Text) bool {
 		c.diags.Errorf(diag.ReservedName, name.Span, "%s is a target of iptables, and no chain can have its name", s)
 		return false
 	}
-	who, reserved := cat.ReservedName(s)
-	switch {
-	case reserved && slices.Contains(c.prog.Owns.Replaces, who):
-		return true
-	case reserved:
+	who, reserved := cat.ReservedName(s, c.prog.Owns.Replaces...)
+	if _, any := cat.ReservedName(s); any && !reserved {
+		return true // the ruleset takes the program's place
+	}
+	if reserved {
 		c.diags.Errorf(diag.ReservedName, name.Span, "%q takes in names of %s", s, who).
 			WithHelp("choose another name, or say `replaces: [%s]` under owns if this ruleset takes its place", who)
 		return false

@@ -63,6 +63,9 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 		return false
 	}
 	for i := range h.input.Rules {
+		if specs[i] != nil {
+			continue // ours, whatever sets or comments it names
+		}
 		a := pl.rec.Rule(h.key, i)
 		h.input.Rules[i].Participant, h.input.Rules[i].Tail = a.Participant, a.Tail
 	}
@@ -198,6 +201,9 @@ func (pl *planner) refs(h *hookPlan, refs []Ref) []place.Ref {
 	var out []place.Ref
 	for _, r := range refs {
 		p := place.Ref{Label: r.Label, Span: r.Span, IfMissing: r.IfMissing, Participant: r.Participant, Tail: r.Tail, Chain: r.Chain}
+		if pl.opt.emptyHost {
+			p.IfMissing = place.Ignore
+		}
 		switch {
 		case r.Participant != "":
 			p.Match = func(i int) bool {

@@ -187,7 +187,7 @@ func (c ConstraintResult) json() ConstraintJSON {
 		j.Result = "fails"
 	}
 	for _, s := range c.Shown {
-		j.Values = append(j.Values, ValueJSON{Expression: s.Source, Value: s.Value})
+		j.Values = append(j.Values, ValueJSON{Expression: showExpr(s), Value: s.Value})
 	}
 	return j
 }

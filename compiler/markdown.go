@@ -162,7 +162,7 @@ func (p *Plan) markdownConstraints(b *strings.Builder) {
 		}
 		if !c.Holds && !c.Skipped {
 			for _, s := range c.Shown {
-				word += fmt.Sprintf("<br>`%s` = `%s`", inline(s.Source), inline(s.Value))
+				word += fmt.Sprintf("<br>`%s` = `%s`", inline(showExpr(s)), inline(s.Value))
 			}
 		}
 		fmt.Fprintf(b, "| %s | %s |\n", escape(c.Name), strings.ReplaceAll(word, "|", "\\|"))

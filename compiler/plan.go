@@ -25,6 +25,8 @@ type PlanOptions struct {
 	// DropGuards are guards, by GuardKey, that failed although their rule still stood
 	// (FIELD M-49): they are left out, and the plan says so.
 	DropGuards map[string]bool
+
+	emptyHost bool // see EmptyHost
 }
 
 // Recorded is what a state directory says of one ruleset.
@@ -63,7 +65,8 @@ type Plan struct {
 	BaseDigest string
 	// Asked is what constraints asked for outside the snapshot's scope; the plan is
 	// final only if it is empty.
-	Asked []ir.ChainKey
+	Asked     []ir.ChainKey
+	AskedSets []string
 	// Owned lists the owned chains that stand or will stand.
 	Owned []ir.ChainKey
 	// Adopted and Collected are what a removal leaves as it is.
@@ -182,6 +185,7 @@ func (pl *planner) run() {
 	pl.predict()
 	pl.constraints()
 	pl.views()
+	pl.leftAsIs()
 	pl.digest()
 	if pl.diags().HasErrors() {
 		pl.plan.Transaction = ir.Transaction{}

@@ -38,7 +38,6 @@ type Program struct {
 	// Params as resolved, for the plan; sorted by name.
 	Params []ParamValue
 
-	env *check.Env
 	act check.Activation
 }
 
@@ -114,12 +113,8 @@ type Ref struct {
 
 // Constraint is one compiled constraint.
 type Constraint struct {
-	Name     string
-	Span     diag.Span
-	That     *check.Expr
-	Message  string
-	Warning  bool
-	Families []ir.Family
+	Span  diag.Span
+	Check check.Constraint
 }
 
 // ParamValue is a param and its value as CEL shows it.

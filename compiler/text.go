@@ -266,7 +266,7 @@ func (t *textWriter) constraints() {
 				t.printf("    %s\n", diag.Visible(c.Message))
 			}
 			for _, s := range c.Shown {
-				t.printf("    %s = %s\n", diag.Visible(s.Source), diag.Visible(s.Value))
+				t.printf("    %s = %s\n", diag.Visible(showExpr(s)), diag.Visible(s.Value))
 			}
 		}
 	}

@@ -58,6 +58,7 @@ type engine struct {
 	planOpt compiler.PlanOptions
 	// wanted are chains that constraints asked for in earlier rounds.
 	wanted []ir.ChainKey
+	sets   []string
 	all    bool
 }
 
@@ -110,10 +111,11 @@ func (e *engine) plan(ctx context.Context) (*compiler.Plan, *ir.Snapshot, error)
 		plan := compiler.NewPlan(e.opt.Programs, snap, e.planOpt)
 		plan.Notes = append(plan.Notes, e.session.Notes()...)
 		e.stateLost(plan)
-		if len(plan.Asked) == 0 || e.all {
+		if len(plan.Asked)+len(plan.AskedSets) == 0 || e.all {
 			return plan, snap, nil
 		}
 		e.wanted = append(e.wanted, plan.Asked...)
+		e.sets = append(e.sets, plan.AskedSets...)
 		e.all = round+1 >= widenings
 	}
 }
@@ -123,6 +125,7 @@ func (e *engine) scope() ir.Scope {
 		return ir.Scope{Families: e.opt.Families, All: true, AllSets: true}
 	}
 	s := compiler.Scope(e.opt.Programs, e.planOpt)
+	s.Sets = append(s.Sets, e.sets...)
 	for _, k := range e.wanted {
 		if k.Chain == "" {
 			s.WantAll(k.TableKey())

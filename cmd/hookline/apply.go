@@ -1,0 +1,222 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hookline/backend/iptables"
+	"hookline/compiler"
+	"hookline/compiler/ir"
+	"hookline/internal/converge"
+	"hookline/schemas"
+)
+
+func (a *app) applyCommand() *cobra.Command {
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:   "apply PATH... | PLAN",
+		Short: "Bring the host there, and prove it",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.format("text", "json"); err != nil {
+				return err
+			}
+			src, digest, err := a.toApply(args)
+			if err != nil {
+				return err
+			}
+			opt, err := a.onHost(cmd.Context(), src)
+			if err != nil {
+				return err
+			}
+			opt.BaseDigest, opt.Wait = digest, wait
+			out, err := converge.Apply(cmd.Context(), *opt)
+			return a.applied(out, err, "applied")
+		},
+	}
+	cmd.Flags().DurationVar(&wait, "wait", 0, "try again for `D` while a placement or constraint does not hold")
+	return cmd
+}
+
+// toApply reads what apply is given: rulesets, or one stored plan.
+func (a *app) toApply(args []string) (*sources, string, error) {
+	src, err := a.readSources(args)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, f := range src.rulesets {
+		plan, err := asPlanFile(f)
+		if err != nil {
+			return nil, "", err
+		}
+		if plan == nil {
+			continue
+		}
+		if len(args) > 1 || len(src.values) > 0 || len(src.sets) > 0 || src.facts != nil || len(src.families) > 0 || src.backend != "" {
+			return nil, "", fmt.Errorf("%s is a stored plan: it is applied alone, without --set, --values, --facts, --family and --backend", f.Name())
+		}
+		s, err := plan.sources()
+		return s, plan.BaseDigest, err
+	}
+	return src, "", nil
+}
+
+// outcomeJSON is apply's and remove's result with -o json.
+type outcomeJSON struct {
+	Result string             `json:"result"`
+	Rounds int                `json:"rounds"`
+	Plan   *compiler.PlanJSON `json:"plan,omitempty"`
+	// Tables of a stuck outcome: new, old or unknown, by "FAMILY TABLE".
+	Tables map[string]string `json:"tables,omitempty"`
+}
+
+// results are the words of outcomeJSON.Result and the exit codes.
+var results = map[converge.Status]struct {
+	word string
+	code int
+}{
+	converge.Done:      {"done", exitOK},
+	converge.Refused:   {"refused", exitNotAllowed},
+	converge.Moved:     {"moved", exitMoved},
+	converge.TakenBack: {"taken back", exitTakenBack},
+	converge.Stuck:     {"stuck", exitStuck},
+}
+
+// applied prints the end of an apply or a remove and turns it into an exit code.
+func (a *app) applied(out *converge.Outcome, err error, done string) error {
+	if out == nil || out.Plan == nil {
+		var held *iptables.LockHeldError
+		if errors.As(err, &held) {
+			return fmt.Errorf("%w; nothing was changed", err)
+		}
+		return err
+	}
+	code := results[out.Status].code
+	if out.Status == converge.Refused {
+		code = refusedCode(out)
+	}
+	if err != nil {
+		code = exitTakenBack
+		if !out.Wrote {
+			code = exitFault
+		}
+	}
+	if werr := a.writeOutcome(out, done); werr != nil {
+		return werr
+	}
+	if rerr := a.report(out.Diags); rerr != nil {
+		return rerr
+	}
+	if err != nil {
+		fmt.Fprintf(a.err, "hookline: %v\n", err)
+	}
+	return ended(code)
+}
+
+// refusedCode is the code of the plan that was refused: the last one.
+func refusedCode(out *converge.Outcome) int {
+	if out.Final != nil && out.Final.Diags.HasErrors() {
+		return compiler.ExitCode(out.Final.Diags)
+	}
+	return compiler.ExitCode(out.Plan.Diags)
+}
+
+func (a *app) writeOutcome(out *converge.Outcome, done string) error {
+	if a.flags.output == "json" {
+		j := out.Plan.JSON()
+		o := outcomeJSON{Result: results[out.Status].word, Rounds: out.Rounds, Plan: &j}
+		for k, v := range out.Tables {
+			if o.Tables == nil {
+				o.Tables = map[string]string{}
+			}
+			o.Tables[k.String()] = v
+		}
+		enc := json.NewEncoder(a.out)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		return enc.Encode(o)
+	}
+	if err := a.writePlans([]*compiler.Plan{out.Plan}); err != nil {
+		return err
+	}
+	if out.Final != nil && out.Final.Diags.HasErrors() && out.Final != out.Plan {
+		if err := a.report(out.Final.Diags); err != nil {
+			return err
+		}
+	}
+	switch {
+	case out.Status == converge.Done && !out.Wrote:
+	case out.Status == converge.Done:
+		fmt.Fprintf(a.out, "%s and read back: the host is as declared\n", done)
+	case out.Status == converge.Stuck:
+		fmt.Fprintln(a.out, "what was committed could not be taken back:")
+		var keys []ir.TableKey
+		for k := range out.Tables {
+			keys = append(keys, k)
+		}
+		sort.Slice(keys, func(i, j int) bool { return keys[i].String() < keys[j].String() })
+		for _, k := range keys {
+			fmt.Fprintf(a.out, "  %s: %s\n", k, out.Tables[k])
+		}
+	case out.Wrote:
+		fmt.Fprintln(a.out, "what was committed has been taken back: the host is as before")
+	default:
+		fmt.Fprintln(a.out, "nothing was written")
+	}
+	return nil
+}
+
+func (a *app) removeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove PATH...",
+		Short: "Take away everything that the rulesets own, and nothing else",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.format("text", "json"); err != nil {
+				return err
+			}
+			src, err := a.readSources(args)
+			if err != nil {
+				return err
+			}
+			opt, err := a.onHost(cmd.Context(), src)
+			if err != nil {
+				return err
+			}
+			opt.Remove = true
+			out, err := converge.Apply(cmd.Context(), *opt)
+			if out != nil && out.Plan != nil && a.flags.output == "text" {
+				for _, s := range out.Plan.LeftAsIs {
+					fmt.Fprintf(a.out, "stays as it is: %s\n", s)
+				}
+			}
+			return a.applied(out, err, "removed")
+		},
+	}
+}
+
+func (a *app) schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:       "schema [ruleset|plan|snapshot]",
+		Short:     "Print the JSON Schema of rulesets, plans or snapshots",
+		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
+		ValidArgs: []string{"ruleset", "plan", "snapshot"},
+		RunE: func(_ *cobra.Command, args []string) error {
+			name := "ruleset"
+			if len(args) == 1 {
+				name = args[0]
+			}
+			text, err := schemas.FS.ReadFile("v1/" + name + ".schema.json")
+			if err != nil {
+				return err
+			}
+			_, err = a.out.Write(text)
+			return err
+		},
+	}
+}

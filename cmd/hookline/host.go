@@ -1,0 +1,123 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"hookline/backend"
+	"hookline/backend/iptables"
+	"hookline/backend/run"
+	"hookline/compiler"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+	"hookline/internal/converge"
+)
+
+// defaultStateDir is where the record of a host's rulesets lies.
+const defaultStateDir = "/var/lib/hookline"
+
+// store is the record of the host, or of the network namespace, that a run works
+// on.
+func (a *app) store() *converge.Store {
+	dir := a.flags.stateDir
+	if dir == "" {
+		dir = defaultStateDir
+		if a.flags.netns != "" {
+			// Another namespace is another host.
+			dir = filepath.Join(dir, "netns", strings.ReplaceAll(strings.TrimPrefix(a.flags.netns, "/"), "/", "_"))
+		}
+	}
+	return converge.OpenStore(dir)
+}
+
+// host is the backend for a host and why it was chosen.
+func (a *app) host(ctx context.Context, kind string, families []ir.Family) (backend.Backend, error) {
+	runner := &run.Exec{}
+	variant := ir.Variant(kind)
+	switch kind {
+	case "", "auto":
+		found, reason, err := iptables.Detect(ctx, runner)
+		if err != nil {
+			return nil, err
+		}
+		if a.flags.verbose {
+			a.say("backend: %s (%s)", found, reason)
+		}
+		variant = found
+	case string(ir.NFT):
+		return nil, fmt.Errorf("the nft backend is not available in this version")
+	}
+	return iptables.New(iptables.Options{Variant: variant, Runner: runner, Families: families})
+}
+
+// backendOf is the one kind of backend that all documents and the flag ask for.
+func backendOf(programs []*compiler.Program) (string, error) {
+	kind := "auto"
+	for _, p := range programs {
+		switch {
+		case p.Backend == "auto":
+		case kind == "auto":
+			kind = p.Backend
+		case kind != p.Backend:
+			return "", fmt.Errorf("the rulesets ask for different backends, %s and %s: apply them apart", kind, p.Backend)
+		}
+	}
+	return kind, nil
+}
+
+// onHost reads and compiles the sources for the live host.
+func (a *app) onHost(ctx context.Context, src *sources) (*converge.Options, error) {
+	list := &diag.List{}
+	p := src.parse(list)
+	var facts map[string]any
+	if !list.HasErrors() {
+		var err error
+		if facts, err = iptables.Facts(nil, iptables.Versions(ctx, &run.Exec{})); err != nil {
+			return nil, err
+		}
+	}
+	programs := p.compile(nil, facts, false, list)
+	list.Sort()
+	if err := a.report(list); err != nil {
+		return nil, err
+	}
+	if list.HasErrors() {
+		return nil, exitError(exitFault)
+	}
+	kind, err := backendOf(programs)
+	if err != nil {
+		return nil, err
+	}
+	b, err := a.host(ctx, kind, src.families)
+	if err != nil {
+		return nil, err
+	}
+	return &converge.Options{Backend: b, Programs: programs, Families: src.families, Store: a.store()}, nil
+}
+
+// createFile writes a result file next to its place and moves it there, so that
+// a reader never sees half of it.
+func createFile(path string, text []byte) error {
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(text)
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Chmod(tmp.Name(), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
+}

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"hookline/backend/iptables"
+	"hookline/backend/recorded"
+	"hookline/compiler"
+	"hookline/compiler/ir"
+	"hookline/dsl"
+	"hookline/dsl/diag"
+	"hookline/internal/converge"
+)
+
+func (a *app) planCommand() *cobra.Command {
+	var snapshots []string
+	var save string
+	var detailed bool
+	cmd := &cobra.Command{
+		Use:   "plan PATH...",
+		Short: "Show what would change, and the whole resulting shared chains",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.format("text", "markdown", "json"); err != nil {
+				return err
+			}
+			src, err := a.readSources(args)
+			if err != nil {
+				return err
+			}
+			if len(snapshots) > 0 {
+				if save != "" {
+					return fmt.Errorf("--out and --snapshot do not go together: a stored plan is for the host it was made on")
+				}
+				return a.planRecorded(src, snapshots, detailed)
+			}
+			opt, err := a.onHost(cmd.Context(), src)
+			if err != nil {
+				return err
+			}
+			plan, err := converge.Plan(cmd.Context(), *opt)
+			if err != nil {
+				return err
+			}
+			if err := a.writePlans([]*compiler.Plan{plan}); err != nil {
+				return err
+			}
+			code := planCode(plan, detailed)
+			if save != "" && !plan.Diags.HasErrors() {
+				if err := src.store(save, plan); err != nil {
+					return err
+				}
+				a.say("the plan is stored in %s; apply it with: hookline apply %s", save, save)
+			}
+			return ended(code)
+		},
+	}
+	cmd.Flags().StringArrayVar(&snapshots, "snapshot", nil, "plan against a recorded `FILE` or folder, not this host (may be repeated)")
+	cmd.Flags().StringVar(&save, "out", "", "store the plan in `FILE`, for apply")
+	cmd.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 if changes are pending")
+	return cmd
+}
+
+func ended(code int) error {
+	if code == exitOK {
+		return nil
+	}
+	return exitError(code)
+}
+
+// planCode is the exit code of one plan.
+func planCode(p *compiler.Plan, detailed bool) int {
+	if code := compiler.ExitCode(p.Diags); code != exitOK {
+		return code
+	}
+	if detailed && !p.Empty() {
+		return exitDifferent
+	}
+	return exitOK
+}
+
+// worst is the first of 1, 3, 2, 0 that occurs.
+func worst(codes []int) int {
+	for _, c := range []int{exitFault, exitNotAllowed, exitDifferent} {
+		for _, have := range codes {
+			if have == c {
+				return c
+			}
+		}
+	}
+	return exitOK
+}
+
+// planRecorded plans against recorded snapshots. It needs no root and touches no
+// host and no state directory.
+func (a *app) planRecorded(src *sources, paths []string, detailed bool) error {
+	list := &diag.List{}
+	p := src.parse(list)
+	if list.HasErrors() {
+		list.Sort()
+		if err := a.report(list); err != nil {
+			return err
+		}
+		return exitError(exitFault)
+	}
+	var plans []*compiler.Plan
+	var codes []int
+	for _, path := range paths {
+		plan, code, err := a.planSnapshot(p, path, detailed)
+		if err != nil {
+			return err
+		}
+		codes = append(codes, code)
+		if plan != nil {
+			plans = append(plans, plan)
+		}
+	}
+	if err := a.writePlans(plans); err != nil {
+		return err
+	}
+	return ended(worst(codes))
+}
+
+// planSnapshot plans against one recorded snapshot; the plan is nil if the input
+// has errors, which are reported.
+func (a *app) planSnapshot(p *parsed, path string, detailed bool) (*compiler.Plan, int, error) {
+	kind := p.src.backend
+	for _, d := range p.docs {
+		if kind == "" && d.Backend != nil {
+			kind = d.Backend.Literal()
+		}
+	}
+	if kind == "auto" {
+		kind = ""
+	}
+	snap, list, err := recorded.Load(path, ir.Variant(kind))
+	if err != nil {
+		return nil, exitFault, err
+	}
+	var own []*dsl.Entry
+	if snap != nil && snap.Values != "" {
+		entries, l := dsl.ParseValues(diag.NewFile(snap.ValuesName, snap.Values))
+		list.Append(l)
+		own = entries
+	}
+	facts := snap.Facts
+	if snap.FactsText != "" {
+		entries, l := dsl.ParseFacts(diag.NewFile(snap.FactsName, snap.FactsText))
+		list.Append(l)
+		facts = compiler.Facts(entries)
+	}
+	var programs []*compiler.Program
+	if !list.HasErrors() {
+		programs = p.compile(own, facts, false, list)
+	}
+	list.Sort()
+	if list.HasErrors() {
+		return nil, exitFault, a.report(list)
+	}
+	plan := compiler.NewPlan(programs, snap, compiler.PlanOptions{Families: p.src.families})
+	for _, k := range plan.Asked {
+		plan.Diags.Errorf(diag.Unknowable, diag.Span{}, "a constraint asks for %s, which the snapshot does not hold", k)
+	}
+	for _, name := range plan.AskedSets {
+		plan.Diags.Errorf(diag.Unknowable, diag.Span{}, "a constraint asks for the set %s, and the snapshot does not say which sets stand", name)
+	}
+	plan.Diags.Append(list)
+	plan.Diags.Sort()
+	for _, w := range snap.Warnings {
+		plan.Notes = append(plan.Notes, w)
+	}
+	return plan, planCode(plan, detailed), nil
+}
+
+// writePlans prints plans to stdout and their findings to stderr.
+func (a *app) writePlans(plans []*compiler.Plan) error {
+	switch a.flags.output {
+	case "json":
+		return compiler.WriteJSON(a.out, plans)
+	case "markdown":
+		return compiler.WriteMarkdown(a.out, plans, 0)
+	}
+	for i, p := range plans {
+		if i > 0 {
+			fmt.Fprintln(a.out)
+		}
+		if err := p.WriteText(a.out, compiler.TextOptions{Color: a.color(a.out), Quiet: a.flags.quiet}); err != nil {
+			return err
+		}
+		if err := a.report(p.Diags); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// writeTransaction prints the scripts of a plan.
+func (a *app) writeTransaction(p *compiler.Plan) error {
+	scripts, err := iptables.Render(p.Transaction, p.Variant)
+	if err != nil {
+		return err
+	}
+	if a.flags.output == "json" {
+		return writeScripts(a.out, scripts)
+	}
+	for _, s := range scripts {
+		tool := map[ir.Family]string{ir.IPv4: "iptables", ir.IPv6: "ip6tables"}[s.Family]
+		kind := strings.TrimPrefix(string(p.Variant), "iptables-")
+		if _, err := fmt.Fprintf(a.out, "# %s-%s-restore --noflush\n%s", tool, kind, s.Text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *app) verifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify PATH...",
+		Short: "Tell whether the host is as declared and the constraints hold",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.format("text", "markdown", "json"); err != nil {
+				return err
+			}
+			plan, err := a.planHost(cmd.Context(), args)
+			if err != nil {
+				return err
+			}
+			if err := a.writePlans([]*compiler.Plan{plan}); err != nil {
+				return err
+			}
+			return ended(planCode(plan, true))
+		},
+	}
+}
+
+func (a *app) planHost(ctx context.Context, args []string) (*compiler.Plan, error) {
+	src, err := a.readSources(args)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := a.onHost(ctx, src)
+	if err != nil {
+		return nil, err
+	}
+	return converge.Plan(ctx, *opt)
+}
+
+func (a *app) snapshotCommand() *cobra.Command {
+	var out string
+	cmd := &cobra.Command{
+		Use:   "snapshot",
+		Short: "Write the host's state to one reviewable text file",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			src, err := a.readSources(nil)
+			if err != nil {
+				return err
+			}
+			b, err := a.host(cmd.Context(), src.backend, src.families)
+			if err != nil {
+				return err
+			}
+			session, err := b.Session(cmd.Context())
+			if err != nil {
+				return err
+			}
+			snap, err := session.Snapshot(cmd.Context(), ir.Scope{Families: src.families, All: true, AllSets: true})
+			if cerr := session.Close(); err == nil {
+				err = cerr
+			}
+			if err != nil {
+				return err
+			}
+			text, err := recorded.Write(snap)
+			if err != nil {
+				return err
+			}
+			for _, w := range snap.Warnings {
+				a.say("warning: %s", diag.Visible(w))
+			}
+			if out == "" || out == "-" {
+				_, err = io.WriteString(a.out, string(text))
+				return err
+			}
+			return createFile(out, text)
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "write to `FILE` (default: stdout)")
+	return cmd
+}

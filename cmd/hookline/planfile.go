@@ -1,0 +1,115 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+
+	"hookline/backend"
+	"hookline/compiler"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// planFileKind marks a stored plan.
+const planFileKind = "hookline/plan/v1"
+
+// planFile is a stored plan: the texts that it was made from, and what it rests
+// on. Applying it compiles the texts again, so that it can do nothing that the
+// rulesets in it do not say, and refuses a host that moved on.
+type planFile struct {
+	Kind       string     `json:"kind"`
+	Rulesets   []textFile `json:"rulesets"`
+	Values     []textFile `json:"values,omitempty"`
+	Sets       []string   `json:"set,omitempty"`
+	Facts      *textFile  `json:"facts,omitempty"`
+	Backend    string     `json:"backend"`
+	Families   []string   `json:"families,omitempty"`
+	BaseDigest string     `json:"baseDigest"`
+	// Plan is what was shown, for readers.
+	Plan compiler.PlanJSON `json:"plan"`
+}
+
+type textFile struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}
+
+// store writes a plan of these sources to a file.
+func (s *sources) store(path string, p *compiler.Plan) error {
+	f := planFile{Kind: planFileKind, Sets: s.sets, Backend: string(p.Variant), BaseDigest: p.BaseDigest, Plan: p.JSON()}
+	for _, r := range s.rulesets {
+		f.Rulesets = append(f.Rulesets, textFile{r.Name(), r.Text()})
+	}
+	for _, v := range s.values {
+		f.Values = append(f.Values, textFile{v.Name(), v.Text()})
+	}
+	if s.facts != nil {
+		f.Facts = &textFile{s.facts.Name(), s.facts.Text()}
+	}
+	for _, x := range s.families {
+		f.Families = append(f.Families, x.String())
+	}
+	text, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return fmt.Errorf("storing the plan: %w", err)
+	}
+	return createFile(path, append(text, '\n'))
+}
+
+// asPlanFile reads a file as a stored plan; nil if it is none.
+func asPlanFile(f *diag.File) (*planFile, error) {
+	if !strings.HasPrefix(strings.TrimSpace(f.Text()), "{") || !strings.Contains(f.Text(), `"`+planFileKind+`"`) {
+		return nil, nil
+	}
+	dec := json.NewDecoder(strings.NewReader(f.Text()))
+	dec.DisallowUnknownFields()
+	var p planFile
+	if err := dec.Decode(&p); err != nil {
+		return nil, fmt.Errorf("reading the stored plan %s: %w", f.Name(), err)
+	}
+	if p.Kind != planFileKind {
+		return nil, fmt.Errorf("%s is no stored plan that this program knows", f.Name())
+	}
+	return &p, nil
+}
+
+// sources are the texts of a stored plan.
+func (p *planFile) sources() (*sources, error) {
+	s := &sources{sets: p.Sets, backend: p.Backend}
+	for _, r := range p.Rulesets {
+		s.rulesets = append(s.rulesets, diag.NewFile(r.Name, r.Text))
+	}
+	for _, v := range p.Values {
+		s.values = append(s.values, diag.NewFile(v.Name, v.Text))
+	}
+	if p.Facts != nil {
+		s.facts = diag.NewFile(p.Facts.Name, p.Facts.Text)
+	}
+	for _, name := range p.Families {
+		f, ok := ir.ParseFamily(name)
+		if !ok {
+			return nil, fmt.Errorf("the stored plan names the family %q", name)
+		}
+		s.families = append(s.families, f)
+	}
+	return s, nil
+}
+
+// scriptJSON is one script of compile -o json.
+type scriptJSON struct {
+	Family string `json:"family"`
+	Text   string `json:"text"`
+}
+
+func writeScripts(w io.Writer, scripts []backend.Script) error {
+	out := []scriptJSON{}
+	for _, s := range scripts {
+		out = append(out, scriptJSON{s.Family.String(), s.Text})
+	}
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(out)
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"hookline/compiler"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+func (a *app) validateCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "validate PATH...",
+		Short: "Check rulesets for everything that needs no host",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := a.format("text", "markdown", "json", "sarif", "github"); err != nil {
+				return err
+			}
+			src, err := a.readSources(args)
+			if err != nil {
+				return err
+			}
+			list := &diag.List{}
+			programs := src.parse(list).compile(nil, nil, true, list)
+			if !list.HasErrors() {
+				// What the kernel would refuse on any host: loops, jumps to nowhere.
+				list.Append(compiler.EmptyHost(programs, ir.IptablesNFT).Diags)
+			}
+			list.Sort()
+			if err := a.writeFindings(list, len(src.rulesets)); err != nil {
+				return err
+			}
+			if list.HasErrors() {
+				return exitError(exitFault)
+			}
+			return nil
+		},
+	}
+}
+
+// writeFindings prints validate's result in the format that was asked for.
+func (a *app) writeFindings(list *diag.List, files int) error {
+	switch a.flags.output {
+	case "json":
+		return diag.WriteJSON(a.out, list)
+	case "sarif":
+		return diag.WriteSARIF(a.out, list)
+	case "github":
+		return diag.WriteGitHub(a.out, list)
+	}
+	if err := a.report(list); err != nil {
+		return err
+	}
+	if !list.HasErrors() && !a.flags.quiet {
+		fmt.Fprintf(a.out, "%d ruleset file(s): valid\n", files)
+	}
+	return nil
+}
+
+func (a *app) compileCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "compile PATH... --backend KIND",
+		Short: "Print the transaction for an empty host",
+		Args:  cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if err := a.format("text", "json"); err != nil {
+				return err
+			}
+			src, err := a.readSources(args)
+			if err != nil {
+				return err
+			}
+			variant := ir.Variant(src.backend)
+			if variant == "" || variant == "auto" {
+				return fmt.Errorf("compile needs --backend: there is no host to ask")
+			}
+			list := &diag.List{}
+			programs := src.parse(list).compile(nil, nil, false, list)
+			var plan *compiler.Plan
+			if !list.HasErrors() {
+				plan = compiler.EmptyHost(programs, variant)
+				list.Append(plan.Diags)
+			}
+			list.Sort()
+			if err := a.report(list); err != nil {
+				return err
+			}
+			if list.HasErrors() {
+				return exitError(exitFault)
+			}
+			return a.writeTransaction(plan)
+		},
+	}
+}

@@ -1,0 +1,12 @@
+// Package golden runs the scenarios: folders that say what a ruleset does to a
+// recorded node.
+//
+// In: scenarios/NAME/{README.md,ruleset.yaml,in/VARIANT/}, and values.yaml if
+// the scenario sets params. Out: want/VARIANT/, compared byte for byte: the plan,
+// the transaction, the predicted state of what changes, or the diagnostics.
+//
+// For every scenario and variant the runner also checks that planning the
+// predicted state again is empty, that foreign rules keep their bytes and their
+// order, and, in a private network namespace, that the real tools load the
+// recorded state, take the transaction and then print exactly what was predicted.
+package golden
