@@ -2,6 +2,7 @@ package lower
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"strings"
@@ -266,13 +267,19 @@ func lastOf(p netip.Prefix) netip.Addr {
 
 // prefixOf is the prefix that a range is, if it is one.
 func prefixOf(r interval[netip.Addr]) (netip.Prefix, bool) {
-	for bits := 0; bits <= r.low.BitLen(); bits++ {
-		p := netip.PrefixFrom(r.low, bits)
-		if p.Masked() == p && lastOf(p) == r.high {
-			return p, true
+	low, high := r.low.As16(), r.high.As16()
+	shared := 0
+	for i := range low {
+		n := bits.LeadingZeros8(low[i] ^ high[i])
+		if shared += n; n < 8 {
+			break
 		}
 	}
-	return netip.Prefix{}, false
+	if r.low.Is4() {
+		shared -= 96
+	}
+	p := netip.PrefixFrom(r.low, shared)
+	return p, p.Masked() == p && lastOf(p) == r.high
 }
 
 // everyAddress tells that a range is a whole family.

@@ -111,11 +111,15 @@ func readRule(tb testing.TB, text string) Rule {
 	return r
 }
 
-// testContext is what the tests' rules stand in.
+// testContext is what the tests' rules stand in: TABLE or TABLE/CHAIN.
 func testContext(table string) Context {
+	table, chain, ok := strings.Cut(table, "/")
+	if !ok {
+		chain = "OWNER"
+	}
 	return Context{
 		Table: table,
-		Chain: "OWNER",
+		Chain: chain,
 		Helper: func(purpose string, seq int) string {
 			return fmt.Sprintf("OWNER-%s%d", purpose, seq)
 		},

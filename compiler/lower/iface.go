@@ -23,6 +23,29 @@ func (p pattern) covers(q pattern) bool {
 	return p.name == q.name
 }
 
+// disjointPatterns leaves out what another pattern of the list covers.
+func disjointPatterns(all []pattern) []pattern {
+	heads := map[string]bool{}
+	for _, p := range all {
+		if head, ok := strings.CutSuffix(p.name, "+"); ok {
+			heads[head] = true
+		}
+	}
+	var out []pattern
+	seen := map[string]bool{}
+	for _, p := range all {
+		name, open := strings.CutSuffix(p.name, "+")
+		covered := seen[p.name] || heads[name] && !open
+		for i := range name {
+			covered = covered || heads[name[:i]]
+		}
+		if seen[p.name] = true; !covered {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
 // readPatterns reads interface names and drops those that others cover, so that
 // the rest is disjoint: prefixes are nested or apart. every tells that one of
 // them is "+".
@@ -45,16 +68,7 @@ func (l *lowering) readPatterns(k Key, not bool) (list []pattern, every bool) {
 		}
 		all = append(all, pattern{s, v.Span})
 	}
-	for i, p := range all {
-		covered := false
-		for j, q := range all {
-			covered = covered || j != i && q.covers(p) && (j < i || !p.covers(q))
-		}
-		if !covered {
-			list = append(list, p)
-		}
-	}
-	return list, every
+	return disjointPatterns(all), every
 }
 
 // interfaceName says what is wrong with an interface name, or "".

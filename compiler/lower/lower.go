@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"hookline/compiler/ir"
-	"hookline/compiler/xtables"
 	"hookline/dsl/diag"
 )
 
@@ -133,13 +132,21 @@ func Lower(r Rule, ctx Context) (Result, *diag.List) {
 	}
 	if len(excluded) == len(ir.Families) {
 		a, b := excluded[0], excluded[1]
-		l.diags.Errorf(diag.FamilyMismatch, b.span, "%s, but %s: the rule can match nothing", b.reason, a.reason).
+		l.diags.Errorf(diag.FamilyMismatch, b.span, "%s, but %s: %s can match nothing", b.reason, a.reason, l.label()).
 			Note(a.span, "%s", a.reason)
 	}
 	if l.diags.HasErrors() {
 		return Result{}, l.diags
 	}
 	return res, l.diags
+}
+
+// label names the rule in sentences.
+func (l *lowering) label() string {
+	if l.rule.Label == "" {
+		return "the rule"
+	}
+	return "rule " + l.rule.Label
 }
 
 // lowering is the work on one rule.
@@ -153,6 +160,8 @@ type lowering struct {
 	limits  []rateMatch // asked last, in written order
 	notRate *rateMatch  // not: {limit: ...}
 	comment *ir.Comment
+	// refusals are the findings of check so far.
+	refusals []string
 }
 
 // keyChoices is one key of match (or, if Not, of not) that layer4 does not read.
@@ -167,30 +176,4 @@ type absence struct {
 	reason string
 	span   diag.Span
 	family bool
-}
-
-// check asks xtables whether the rules may stand in this table and reports each
-// finding once, at the action.
-func (l *lowering) check(f ir.Family, e *expansion) {
-	at := l.rule.Span
-	if l.rule.Action != nil {
-		at = l.rule.Action.Span
-	}
-	seen := map[string]bool{}
-	ask := func(specs []*ir.Spec) {
-		for _, s := range specs {
-			for _, err := range xtables.Check(s, l.ctx.Table, l.ctx.Chain, f) {
-				if seen[err.Message] {
-					continue
-				}
-				seen[err.Message] = true
-				d := l.diags.Errorf(diag.BadTarget, at, "%s", err.Message)
-				d.Help = err.Help
-			}
-		}
-	}
-	ask(e.rules)
-	for _, c := range e.chains {
-		ask(c.Specs)
-	}
 }

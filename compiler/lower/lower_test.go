@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "rewrite testdata and fail")
 // families that have them, families without rules, and findings with the text that
 // they point at.
 type lowerCase struct {
-	name, table, rule string
+	name, table, rule string // the table, or TABLE/CHAIN
 	want              []string
 }
 

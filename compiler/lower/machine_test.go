@@ -20,8 +20,8 @@ type packet struct {
 	in, out          string
 	physin, physout  string
 	state            string
-	sourceType       string
-	destType         string
+	sourceType       []string // a local IPv6 address is LOCAL and UNICAST
+	destType         []string
 	mark, ctmark     uint32
 	uid, gid         uint32
 	mac              [6]byte
@@ -44,6 +44,8 @@ type machine struct {
 	chains map[string][]*ir.Spec
 	p      packet
 	steps  int
+	hits   map[*ir.Spec]int // packets that each rule took
+	still  bool             // chain OTHER changes nothing
 
 	ran, asked       int // the action; limits and hashlimits
 	behind, returned int // afterRule, afterCaller
@@ -52,7 +54,7 @@ type machine struct {
 
 // newMachine has the lowered rule in OWNER, called from CALLER.
 func newMachine(rules []*ir.Spec, chains []HelperChain, p packet) *machine {
-	m := &machine{chains: map[string][]*ir.Spec{}, p: p}
+	m := &machine{chains: map[string][]*ir.Spec{}, hits: map[*ir.Spec]int{}, p: p}
 	mark := func(n uint16) *ir.Spec { return &ir.Spec{Target: &ir.NFLog{Group: n}} }
 	m.chains["CALLER"] = []*ir.Spec{jump("OWNER", false), mark(afterCaller)}
 	m.chains["OWNER"] = append(slices.Clone(rules), mark(afterRule))
@@ -78,6 +80,7 @@ func (m *machine) chain(name string) bool {
 		if !m.matches(s) {
 			continue
 		}
+		m.hits[s]++
 		switch t := s.Target.(type) {
 		case *ir.Jump:
 			if t.Goto {
@@ -114,8 +117,9 @@ func (m *machine) note(group uint16) {
 	case afterCaller:
 		m.returned++
 	case inOther:
-		m.ran++
-		m.change(&ir.Jump{Chain: "OTHER"})
+		if m.ran++; !m.still {
+			m.change(&ir.Jump{Chain: "OTHER"})
+		}
 	default:
 		m.ran++
 	}
@@ -138,7 +142,7 @@ func (m *machine) change(t ir.Target) {
 			p.mark = p.mark&^t.NFMask ^ p.ctmark&t.CTMask
 		}
 	case *ir.TCPMSS:
-		p.length += 4
+		p.length++ // an option may be added
 	case *ir.CT:
 		p.ctmark, p.helper = 0, t.Helper
 	case *ir.Jump:
@@ -216,8 +220,13 @@ func (m *machine) match(x ir.Match) bool {
 	case *ir.ICMP:
 		return (p.icmpType == x.Type && x.CodeLow <= p.code && p.code <= x.CodeHigh) != x.Not
 	case *ir.AddrType:
-		return (x.Source == nil || slices.Contains(x.Source, p.sourceType) != x.SourceNot) &&
-			(x.Dest == nil || slices.Contains(x.Dest, p.destType) != x.DestNot)
+		types := func(list, have []string, not bool) bool {
+			if p.family == ir.IPv6 && len(list) > 1 {
+				panic("ip6tables takes several address types as all of them")
+			}
+			return list == nil || slices.ContainsFunc(list, func(s string) bool { return slices.Contains(have, s) }) != not
+		}
+		return types(x.Source, p.sourceType, x.SourceNot) && types(x.Dest, p.destType, x.DestNot)
 	case *ir.Limit:
 		m.asked++
 		return p.limitOK
@@ -239,7 +248,7 @@ func (m *machine) match(x ir.Match) bool {
 	case *ir.TTL:
 		return map[string]bool{"eq": p.ttl == x.Value, "lt": p.ttl < x.Value, "gt": p.ttl > x.Value}[x.Op] != x.Not
 	case *ir.Helper:
-		return strings.HasPrefix(x.Name, p.helper) != x.Not
+		return (p.helper != "" && strings.HasPrefix(x.Name, p.helper)) != x.Not
 	}
 	panic(fmt.Sprintf("the machine does not know %T", x))
 }

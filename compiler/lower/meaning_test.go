@@ -113,7 +113,9 @@ func (m *meaning) interfaces(of func(p *packet) string) func() (string, func(p *
 
 // span is a number or a range, in one of its spellings.
 func (m *meaning) span(highest int) (text string, low, high int) {
-	low = m.rnd.IntN(highest + 1)
+	if low = m.rnd.IntN(highest + 1); m.one(6) {
+		low = 0
+	}
 	if m.one(2) {
 		return fmt.Sprint(low), low, low
 	}
@@ -143,7 +145,7 @@ func (m *meaning) marks(of func(p *packet) uint32) func() (string, func(p *packe
 // ports adds a long list now and then, to be cut into chunks.
 func (m *meaning) ports(name string, of func(p *packet) int) {
 	if !m.one(4) {
-		m.key(name, m.spans(40, of))
+		m.key(name, m.spans(12, of))
 		return
 	}
 	var texts []string
@@ -272,8 +274,18 @@ func (m *meaning) words(of func(p *packet) string, known ...string) func() (stri
 
 // others adds one of the remaining keys.
 func (m *meaning) others() {
-	types := []string{"LOCAL", "UNICAST", "MULTICAST", "BROADCAST"}
-	switch m.rnd.IntN(16) {
+	types := func(of func(p *packet) []string) func() (string, func(p *packet) bool) {
+		return func() (string, func(p *packet) bool) {
+			s := m.pick("LOCAL", "UNICAST", "MULTICAST", "BROADCAST")
+			return s, func(p *packet) bool { return slices.Contains(of(p), s) }
+		}
+	}
+	key := m.rnd.IntN(16)
+	// Often the key that the action changes under its feet.
+	if changed, ok := map[string]int{"mark": 3, "connmark": 5, "tcpmss": 13}[m.kind]; ok && m.one(2) {
+		key = changed
+	}
+	switch key {
 	case 0, 1:
 		m.key("in", m.interfaces(func(p *packet) string { return p.in }))
 	case 2:
@@ -285,9 +297,9 @@ func (m *meaning) others() {
 	case 6:
 		m.key("state", m.words(func(p *packet) string { return p.state }, "NEW", "ESTABLISHED", "RELATED", "INVALID"))
 	case 7:
-		m.nested("addrtype", "source", m.words(func(p *packet) string { return p.sourceType }, types...))
+		m.nested("addrtype", "source", types(func(p *packet) []string { return p.sourceType }))
 	case 8:
-		m.nested("addrtype", "destination", m.words(func(p *packet) string { return p.destType }, types...))
+		m.nested("addrtype", "destination", types(func(p *packet) []string { return p.destType }))
 	case 9:
 		m.nested("owner", "uid", m.spans(9, func(p *packet) int { return int(p.uid) }))
 	case 10:
@@ -300,7 +312,7 @@ func (m *meaning) others() {
 	case 12:
 		m.nested("physdev", "in", m.interfaces(func(p *packet) string { return p.physin }))
 	case 13:
-		m.key("length", m.spans(60, func(p *packet) int { return int(p.length) }))
+		m.key("length", m.spans(12, func(p *packet) int { return int(p.length) }))
 	case 14:
 		m.key("ttl", func() (string, func(p *packet) bool) {
 			op, n := m.pick("", "<", "<=", ">", ">="), 60+m.rnd.IntN(6)
@@ -340,7 +352,7 @@ func newMeaning(rnd *rand.Rand) *meaning {
 	m := &meaning{rnd: rnd}
 	actions := []string{
 		"accept", "drop", "reject", "return", "{jump: OTHER}", "{goto: OTHER}", "{log: {prefix: x}}", "{mark: {set: 0x1/0x3}}",
-		"{connmark: {set: 2}}", "{connmark: {restore: true}}", "{connmark: {save: 0x3}}", "{dscp: {set: 4}}", "{tcpmss: {set: 1400}}",
+		"{mark: {set: 2}}", "{connmark: {set: 2}}", "{connmark: {restore: true}}", "{connmark: {save: 0x3}}", "{dscp: {set: 4}}", "{tcpmss: {set: 1400}}",
 		"{ct: {notrack: true}}", "masquerade", "",
 	}
 	m.text = actions[rnd.IntN(len(actions))]
@@ -396,21 +408,27 @@ func newPacket(rnd *rand.Rand, f ir.Family) packet {
 	if f == ir.IPv6 {
 		pool, protos = v6Pool, []uint8{6, 6, 6, 17, 132, 136, 58, 58, 47}
 	}
+	port := func() uint16 { return uint16(rnd.IntN([]int{14, 62}[rnd.IntN(2)])) }
 	p := packet{
 		family: f, source: netip.MustParseAddr(pick(pool)), dest: netip.MustParseAddr(pick(pool)), proto: protos[rnd.IntN(len(protos))],
-		sport: uint16(rnd.IntN(62)), dport: uint16(rnd.IntN(62)), flags: uint8(rnd.IntN(32)), icmpType: uint8(rnd.IntN(4)), code: uint8(rnd.IntN(3)),
+		sport: port(), dport: port(), flags: uint8(rnd.IntN(32)), icmpType: uint8(rnd.IntN(4)), code: uint8(rnd.IntN(3)),
 		in: pick(ifPool), out: pick(ifPool), physin: pick(ifPool), physout: pick(ifPool),
 		state:      pick([]string{"NEW", "ESTABLISHED", "RELATED", "INVALID"}),
-		sourceType: pick([]string{"LOCAL", "UNICAST", "MULTICAST"}), destType: pick([]string{"LOCAL", "UNICAST", "MULTICAST"}),
+		sourceType: addressType(rnd, f), destType: addressType(rnd, f),
 		mark: uint32(rnd.IntN(5)), ctmark: uint32(rnd.IntN(5)), uid: uint32(rnd.IntN(10)), gid: uint32(rnd.IntN(10)),
-		mac: [6]byte{2, 0, 0, 0, 0, byte(rnd.IntN(4))}, length: uint16(rnd.IntN(62)), ttl: uint8(59 + rnd.IntN(8)),
+		mac: [6]byte{2, 0, 0, 0, 0, byte(rnd.IntN(4))}, length: uint16(rnd.IntN(14)), ttl: uint8(59 + rnd.IntN(8)),
 		helper: pick([]string{"ftp", "sip", "irc", "tftp"}), limitOK: rnd.IntN(4) > 0, underOK: rnd.IntN(4) > 0, inSet: map[string]bool{},
-	}
-	if f == ir.IPv4 && rnd.IntN(4) == 0 {
-		p.destType, p.sourceType = "BROADCAST", "BROADCAST"
 	}
 	for _, s := range []string{"both-4", "both-6", "only4", "only6"} {
 		p.inSet[s+" src"], p.inSet[s+" dst"] = rnd.IntN(3) == 0, rnd.IntN(3) == 0
 	}
 	return p
+}
+
+// addressType is what a packet's address is.
+func addressType(rnd *rand.Rand, f ir.Family) []string {
+	if f == ir.IPv6 {
+		return [][]string{{"LOCAL", "UNICAST"}, {"UNICAST"}, {"MULTICAST"}}[rnd.IntN(3)]
+	}
+	return [][]string{{"LOCAL"}, {"UNICAST"}, {"MULTICAST"}, {"BROADCAST"}}[rnd.IntN(4)]
 }

@@ -62,31 +62,40 @@ func (l *lowering) readAddrTypes(k Key, not bool) {
 			}
 		}
 	}
+	part := func(list []string, not bool) *ir.Spec {
+		if k.Name == "destination" {
+			return matching(&ir.AddrType{DestNot: not, Dest: list})
+		}
+		return matching(&ir.AddrType{SourceNot: not, Source: list})
+	}
 	l.add(not, func(f ir.Family) choice {
-		list := names
-		if f == ir.IPv6 {
-			list = slices.DeleteFunc(slices.Clone(names), func(s string) bool { return s == "BROADCAST" })
-			if len(list) == 0 {
-				return choice{absent: &absence{reason: "there is no broadcast in IPv6", span: k.Value.Span, family: true}}
+		if f == ir.IPv4 {
+			return choice{disjoint: true, alts: []alternative{{part(names, false), part(names, true)}}}
+		}
+		// xt_addrtype takes several types as "all of them" in IPv6, where a local
+		// address is a unicast address, too.
+		var c choice
+		for _, s := range names {
+			if s != "BROADCAST" {
+				c.alts = append(c.alts, alternative{part([]string{s}, false), part([]string{s}, true)})
 			}
 		}
-		holds, fails := &ir.AddrType{Source: list}, &ir.AddrType{SourceNot: true, Source: list}
-		if k.Name == "destination" {
-			holds, fails = &ir.AddrType{Dest: list}, &ir.AddrType{DestNot: true, Dest: list}
+		if len(c.alts) == 0 {
+			c.absent = &absence{reason: "there is no broadcast in IPv6", span: k.Value.Span, family: true}
 		}
-		return choice{disjoint: true, alts: []alternative{{matching(holds), matching(fails)}}}
+		return c
 	})
 }
 
-// bits is a value under a mask.
-type bits struct{ value, mask uint32 }
+// maskedBits is a value under a mask.
+type maskedBits struct{ value, mask uint32 }
 
 // readBits reads VALUE or VALUE/MASK. A value with bits outside its mask could
 // never match, and as an action would set bits that the mask spares.
-func (l *lowering) readBits(v *Value, what string) (bits, bool) {
+func (l *lowering) readBits(v *Value, what string) (maskedBits, bool) {
 	s, ok := l.scalar(v, what)
 	if !ok {
-		return bits{}, false
+		return maskedBits{}, false
 	}
 	text, maskText, masked := strings.Cut(s, "/")
 	value, ok1 := number(text, 1<<32-1)
@@ -97,31 +106,33 @@ func (l *lowering) readBits(v *Value, what string) (bits, bool) {
 	switch {
 	case !ok1 || !ok2:
 		l.diags.Errorf(diag.InvalidValue, v.Span, "%q is not %s: VALUE or VALUE/MASK, each 0 to 0xffffffff", s, what)
-		return bits{}, false
+		return maskedBits{}, false
 	case value&^mask != 0:
 		l.diags.Errorf(diag.InvalidValue, v.Span, "the value of %q has bits outside its mask", s)
-		return bits{}, false
+		return maskedBits{}, false
 	}
-	return bits{uint32(value), uint32(mask)}, true
+	return maskedBits{uint32(value), uint32(mask)}, true
 }
 
 // readMarks reads mark or ctmark.
 func (l *lowering) readMarks(k Key, not bool) {
-	var list []bits
+	var list []maskedBits
+	seen := map[maskedBits]bool{}
 	for _, v := range items(k.Value) {
 		b, ok := l.readBits(v, "a mark")
 		if ok && not && b.mask == 0 {
 			l.diags.Errorf(diag.Inverted, v.Span, "not %s with an empty mask can never hold", k.Name)
 		}
-		if ok && !slices.Contains(list, b) {
+		if ok && !seen[b] {
 			list = append(list, b)
 		}
+		seen[b] = true
 	}
 	if len(items(k.Value)) == 0 {
 		l.addFixed(not, nothing(k.Name, k.Value.Span))
 		return
 	}
-	c := choice{disjoint: apart(list, func(a, b bits) bool { return (a.value^b.value)&a.mask&b.mask != 0 })}
+	c := choice{disjoint: apart(list, func(a, b maskedBits) bool { return (a.value^b.value)&a.mask&b.mask != 0 })}
 	for _, b := range list {
 		var holds, fails ir.Match = &ir.Mark{Value: b.value, Mask: b.mask}, &ir.Mark{Not: true, Value: b.value, Mask: b.mask}
 		c.depends = packetMark

@@ -15,7 +15,7 @@ import (
 // the action runs once if all conditions hold, else never; a limit is asked once,
 // and only if all else holds; and the packet goes on where it should.
 func TestMeaning(t *testing.T) {
-	const rounds, packets = 12000, 12
+	const rounds, packets = 16000, 16
 	rnd := rand.New(rand.NewPCG(1, 2))
 	tables := map[string]string{"reject": "filter", "masquerade": "nat", "ct": "raw"}
 	var lowered, refused, mismatched, dropped, held, chains int
