@@ -105,7 +105,8 @@ func (p *parser) core(o *coreOption, w Word, not bool) *Error {
 		e.Help = o.help
 		return e
 	}
-	a := arg{at: w, not: not}
+	a := &p.arg
+	*a = arg{at: w, not: not}
 	if o.words > 0 {
 		v, err := p.next(w)
 		if err != nil {
@@ -132,7 +133,7 @@ func (p *parser) core(o *coreOption, w Word, not bool) *Error {
 		return errorAt(w, diag.RuleText, "%s is given twice", w.Text)
 	}
 	p.seen |= o.seen
-	return o.set(p, &a)
+	return o.set(p, a)
 }
 
 func setFragment(p *parser, a *arg) *Error {

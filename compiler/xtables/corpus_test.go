@@ -6,9 +6,10 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strings"
 	"testing"
 
@@ -76,8 +77,15 @@ func (r pairRow) saved() []string {
 	return out
 }
 
+// knownMisses are the rows of the corpus that do not give what the tool printed,
+// on purpose.
+var knownMisses = []struct{ file, contains, why string }{
+	{"libxt_NFLOG.t", "--nflog-range", "legacy prints an option that never did anything, nft does not: it is left out"},
+	{"libxt_NFLOG.t", strings.Repeat("x", maxNFLogPrefix+1), "the tool cuts the prefix without a word: it is refused"},
+}
+
 func TestCorpusPairs(t *testing.T) {
-	type count struct{ rows, right, raw, refused, taken int }
+	type count struct{ rows, right, raw, known, refused, taken int }
 	byFile := make(map[string]*count)
 	var total count
 	for _, row := range jsonLines[pairRow](t, "iptables-pairs.jsonl.gz") {
@@ -89,23 +97,16 @@ func TestCorpusPairs(t *testing.T) {
 		opt := Options{Family: row.family(), Table: row.Table, Chain: row.Chain}
 		specs, err := Parse(row.Args, opt)
 		if row.RC != 0 {
-			total.refused++
 			c.refused++
-			if err == nil {
-				found := false
-				for _, s := range specs {
-					found = found || len(Check(s, row.Table, row.Chain, opt.Family)) > 0
-				}
-				if !found {
-					c.taken++
-					total.taken++
-					t.Logf("taken, but the tool refuses: %s %s %s: %s (%s)", row.Cmd, row.Table, row.Chain, row.Args, strings.SplitN(row.Stderr, "\n", 2)[0])
-				}
+			why := typedRule{opt.Family, row.Table, row.Chain, row.Args}.refusal()
+			if why == "" {
+				c.taken++
+				t.Errorf("taken, but the tool refuses: %s %s %s: %s (%s)", row.Cmd, row.Table, row.Chain, row.Args,
+					strings.SplitN(row.Stderr, "\n", 2)[0])
 			}
 			continue
 		}
 		c.rows++
-		total.rows++
 		var got []string
 		raw := false
 		for _, s := range specs {
@@ -114,27 +115,43 @@ func TestCorpusPairs(t *testing.T) {
 		}
 		if raw {
 			c.raw++
-			total.raw++
 		}
-		if err == nil && strings.Join(got, "\n") == strings.Join(row.saved(), "\n") {
+		known := false
+		for _, k := range knownMisses {
+			known = known || k.file == row.File && strings.Contains(row.Args, k.contains)
+		}
+		switch {
+		case err == nil && strings.Join(got, "\n") == strings.Join(row.saved(), "\n"):
 			c.right++
-			total.right++
-			continue
+		case known:
+			c.known++
+		default:
+			t.Errorf("%s: %s\n  the tool prints %q\n  we print %q, %v", row.Cmd, row.Args, row.saved(), got, err)
 		}
-		t.Logf("miss: %s: %s\n  want %q\n  got  %q %v", row.Cmd, row.Args, row.saved(), got, err)
+		for _, text := range row.saved() {
+			if s, ok := Decode(text, opt.Family); !ok || Print(s, opt.Family) != text {
+				t.Errorf("Decode and Print do not give back %q", text)
+			}
+		}
 	}
-	var files []string
-	for f := range byFile {
-		files = append(files, f)
-	}
-	sort.Strings(files)
 	var b strings.Builder
-	for _, f := range files {
+	for _, f := range slices.Sorted(maps.Keys(byFile)) {
 		c := byFile[f]
-		fmt.Fprintf(&b, "\n%-24s right %4d of %4d, raw %4d, refused by the tool %4d, of which taken %d", f, c.right, c.rows, c.raw, c.refused, c.taken)
+		fmt.Fprintf(&b, "\n%-24s right %4d of %4d, known misses %2d, raw %4d; refused by the tool %4d, of which taken %d",
+			f, c.right, c.rows, c.known, c.raw, c.refused, c.taken)
+		total.rows += c.rows
+		total.right += c.right
+		total.raw += c.raw
+		total.known += c.known
+		total.refused += c.refused
+		total.taken += c.taken
 	}
-	t.Logf("right %d of %d (%.2f %%), raw %d; refused by the tool %d, of which taken here %d%s",
-		total.right, total.rows, 100*float64(total.right)/float64(total.rows), total.raw, total.refused, total.taken, b.String())
+	share := 100 * float64(total.right) / float64(total.rows)
+	if share < 99 {
+		t.Errorf("%.2f %% of the rules are spelled as the tool does, want 99", share)
+	}
+	t.Logf("right %d of %d (%.2f %%), known misses %d, raw %d; refused by the tool %d, of which taken here %d%s",
+		total.right, total.rows, share, total.known, total.raw, total.refused, total.taken, b.String())
 }
 
 func hasRaw(s *ir.Spec) bool {
@@ -190,11 +207,6 @@ func corpusRules(t testing.TB) []ruleLine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	type dump struct {
-		Family                  string
-		SavedNft, SavedLegacy   string
-		Saved_nft, Saved_legacy any
-	}
 	for _, d := range jsonLines[map[string]any](t, "iptables-dumps.jsonl.gz") {
 		f := ir.IPv4
 		if strings.Contains(fmt.Sprint(d["family"]), "6") {
@@ -211,13 +223,12 @@ func corpusRules(t testing.TB) []ruleLine {
 
 func TestCorpusDecode(t *testing.T) {
 	rules := corpusRules(t)
-	bad, raw, shown := 0, 0, 0
+	bad, raw := 0, 0
 	why := make(map[string]int)
 	for _, r := range rules {
 		s, ok := Decode(r.text, r.family)
 		if !ok || Print(s, r.family) != r.text {
-			bad++
-			if shown++; shown < 20 {
+			if bad++; bad < 20 {
 				t.Errorf("Decode and Print of %s %q gives %q", r.family, r.text, Print(s, r.family))
 			}
 			continue
@@ -233,47 +244,23 @@ func TestCorpusDecode(t *testing.T) {
 				why["-j "+m.Name]++
 			}
 		}
-		if target, isGoto := TargetOf(r.text); true {
-			want, wantGoto := "", false
-			switch x := s.Target.(type) {
-			case *ir.Jump:
-				want, wantGoto = x.Chain, x.Goto
-			case nil:
-			default:
-				want = strings.Fields(string(appendTarget(nil, x, 0)))[1]
-			}
-			if target != want || isGoto != wantGoto {
-				t.Errorf("TargetOf(%q) = %q %v, want %q %v", r.text, target, isGoto, want, wantGoto)
-			}
+		want, wantGoto := "", false
+		switch x := s.Target.(type) {
+		case *ir.Jump:
+			want, wantGoto = x.Chain, x.Goto
+		case nil:
+		default:
+			want = strings.Fields(string(appendTarget(nil, x, 0)))[1]
+		}
+		if target, isGoto := TargetOf(r.text); target != want || isGoto != wantGoto {
+			t.Errorf("TargetOf(%q) = %q %v, want %q %v", r.text, target, isGoto, want, wantGoto)
 		}
 		if got, want := strings.Join(CommentsOf(r.text), "\n"), strings.Join(s.Comments(), "\n"); got != want {
 			t.Errorf("CommentsOf(%q) = %q, want %q", r.text, got, want)
 		}
 	}
+	if len(rules) < 10000 {
+		t.Errorf("only %d rules found", len(rules))
+	}
 	t.Logf("%d rules, %d not printed back, %d with raw parts: %v", len(rules), bad, raw, why)
-}
-
-func BenchmarkDecode(b *testing.B) {
-	for _, text := range []string{
-		"-j KUBE-FIREWALL",
-		`-m comment --comment "cali:6gwbT8clXdHdC1b1" -j cali-PREROUTING`,
-		`-d 10.43.0.10/32 -p udp -m comment --comment "kube-system/kube-dns:dns cluster IP" -m udp --dport 53 -j KUBE-SVC-TCOU7JCQXEZGVUNU`,
-		"-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-		`-s 10.42.0.5/32 -m comment --comment "kube-system/kube-dns:dns" -j KUBE-MARK-MASQ`,
-	} {
-		b.Run(strings.Fields(text)[0]+fmt.Sprint(len(text)), func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				Decode(text, ir.IPv4)
-			}
-		})
-	}
-}
-
-func BenchmarkTargetOf(b *testing.B) {
-	text := `-d 10.43.0.10/32 -p udp -m comment --comment "kube-system/kube-dns:dns cluster IP" -m udp --dport 53 -j KUBE-SVC-TCOU7JCQXEZGVUNU`
-	b.ReportAllocs()
-	for b.Loop() {
-		TargetOf(text)
-	}
 }

@@ -1,23 +1,43 @@
 package xtables
 
 import (
+	"sync"
+
 	"hookline/compiler/ir"
 )
+
+// scratch is the memory that decoding a rule needs while it runs. Decoding is
+// done for every rule of a host, and would else spend most of its time on
+// allocating this.
+type scratch struct {
+	parser parser
+	words  [40]Word
+	again  [40]Word
+	out    [256]byte
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func (sc *scratch) free() {
+	sc.parser = parser{}
+	scratches.Put(sc)
+}
 
 // Decode reads the text of one rule as iptables-save printed it. Nothing is lost:
 // a part that is not understood, or that would not be printed back with the same
 // words, becomes a RawMatch or a RawTarget. ok is false if the text does not even
 // split into words.
 func Decode(text string, f ir.Family) (s *ir.Spec, ok bool) {
-	var room [40]Word
-	words, err := split(room[:0], text, 0)
+	sc := scratches.Get().(*scratch)
+	defer sc.free()
+	words, err := split(sc.words[:0], text, 0)
 	if err != nil {
 		return nil, false
 	}
-	if s := decodeWhole(text, words, f); s != nil {
+	if s := sc.whole(text, words, f); s != nil {
 		return s, true
 	}
-	return decodeParts(text, words, f), true
+	return sc.parts(text, words, f), true
 }
 
 // DecodeRule gives the decoded rule and keeps it in r.Spec. A native rule has no
@@ -40,7 +60,9 @@ func DecodeRule(r *ir.Rule, f ir.Family) *ir.Spec {
 // back the same bytes. Only such a text may be sent back to the tool, to delete a
 // rule or to guard a transaction.
 func RoundTrips(text string, f ir.Family) bool {
-	words, err := split(nil, text, 0)
+	sc := scratches.Get().(*scratch)
+	defer sc.free()
+	words, err := split(sc.words[:0], text, 0)
 	if err != nil {
 		return false
 	}
@@ -49,7 +71,7 @@ func RoundTrips(text string, f ir.Family) bool {
 			return false
 		}
 	}
-	s := decodeWhole(text, words, f)
+	s := sc.whole(text, words, f)
 	if s == nil {
 		return false
 	}
@@ -59,9 +81,13 @@ func RoundTrips(text string, f ir.Family) bool {
 	return Print(s, f) == text
 }
 
-// decodeWhole reads a text that is understood in full, or gives nil.
-func decodeWhole(text string, words []Word, f ir.Family) *ir.Spec {
-	p := parser{opt: Options{Family: f}, words: words, decoding: true, spec: &ir.Spec{}}
+// read parses words that a tool printed, for a rule of the given protocol.
+func (sc *scratch) read(words []Word, protocol *ir.Protocol, f ir.Family) *parser {
+	sc.parser = parser{
+		opt: Options{Family: f}, words: words, decoding: true,
+		implied: protocol != nil, spec: &ir.Spec{Protocol: protocol},
+	}
+	p := &sc.parser
 	p.insts = p.room[:0]
 	for p.pos < len(p.words) {
 		if p.option() != nil {
@@ -71,7 +97,13 @@ func decodeWhole(text string, words []Word, f ir.Family) *ir.Spec {
 	if p.finish() != nil || p.srcs != nil || p.dsts != nil {
 		return nil
 	}
-	if !printsBack(p.spec, text, words, f) {
+	return p
+}
+
+// whole reads a text that is understood in full, or gives nil.
+func (sc *scratch) whole(text string, words []Word, f ir.Family) *ir.Spec {
+	p := sc.read(words, nil, f)
+	if p == nil || !sc.printsBack(p.spec, text, words, f) {
 		return nil
 	}
 	return p.spec
@@ -79,17 +111,15 @@ func decodeWhole(text string, words []Word, f ir.Family) *ir.Spec {
 
 // printsBack tells that a spec is printed with the same words as a text. Quotes
 // and blanks may differ: older versions of the tool quoted more.
-func printsBack(s *ir.Spec, text string, words []Word, f ir.Family) bool {
-	var room [256]byte
-	b := appendSpec(room[:0], s, f, 0)
+func (sc *scratch) printsBack(s *ir.Spec, text string, words []Word, f ir.Family) bool {
+	b := appendSpec(sc.out[:0], s, f, 0)
 	if len(b) == 0 {
 		return len(words) == 0
 	}
 	if string(b[1:]) == text {
 		return true
 	}
-	var again [40]Word
-	printed, err := split(again[:0], string(b), 0)
+	printed, err := split(sc.again[:0], string(b), 0)
 	if err != nil || len(printed) != len(words) {
 		return false
 	}
@@ -101,21 +131,21 @@ func printsBack(s *ir.Spec, text string, words []Word, f ir.Family) bool {
 	return true
 }
 
-// decodeParts reads each part by itself and keeps the ones that fail as they are.
-func decodeParts(text string, words []Word, f ir.Family) *ir.Spec {
+// parts reads each part by itself and keeps the ones that fail as they are.
+func (sc *scratch) parts(text string, words []Word, f ir.Family) *ir.Spec {
 	end := nextPart(words, 0, f)
-	s := decodeCore(text, words[:end], f)
+	s := sc.core(text, words[:end], f)
 	protocol := s.Protocol
 	for end < len(words) {
 		start := end
 		end = nextPart(words, start, f)
 		part := words[start:end]
 		if words[start].Text == "-m" {
-			s.Matches = append(s.Matches, decodeMatch(text, part, protocol, f))
+			s.Matches = append(s.Matches, sc.match(text, part, protocol, f))
 			continue
 		}
 		end = len(words)
-		s.Target = decodeTarget(text, words[start:], protocol, f)
+		s.Target = sc.target(text, words[start:], protocol, f)
 	}
 	return s
 }
@@ -157,11 +187,11 @@ func span(text string, words []Word) string {
 	return text[words[0].Start:words[len(words)-1].End]
 }
 
-// decodeCore reads the options before the first match. What follows the first one
-// that is not understood is kept undecoded, in front of the matches.
-func decodeCore(text string, words []Word, f ir.Family) *ir.Spec {
+// core reads the options before the first match. What follows the first one that
+// is not understood is kept undecoded, in front of the matches.
+func (sc *scratch) core(text string, words []Word, f ir.Family) *ir.Spec {
 	for n := len(words); n > 0; n-- {
-		if s := decodeWhole(span(text, words[:n]), words[:n], f); s != nil {
+		if s := sc.whole(span(text, words[:n]), words[:n], f); s != nil {
 			if n < len(words) {
 				s.Matches = append(s.Matches, rawMatch(text, "", words[n:]))
 			}
@@ -175,38 +205,32 @@ func decodeCore(text string, words []Word, f ir.Family) *ir.Spec {
 	return s
 }
 
-// decodeMatch reads `-m MODULE ...`.
-func decodeMatch(text string, words []Word, protocol *ir.Protocol, f ir.Family) ir.Match {
-	if s := decodePart(text, words, protocol, f); s != nil && len(s.Matches) == 1 && s.Target == nil {
+// match reads `-m MODULE ...`.
+func (sc *scratch) match(text string, words []Word, protocol *ir.Protocol, f ir.Family) ir.Match {
+	if s := sc.part(text, words, protocol, f); s != nil && len(s.Matches) == 1 && s.Target == nil {
 		return s.Matches[0]
 	}
 	return rawMatch(text, words[1].Text, words[2:])
 }
 
-// decodeTarget reads `-j TARGET ...` or `-g CHAIN`.
-func decodeTarget(text string, words []Word, protocol *ir.Protocol, f ir.Family) ir.Target {
-	if s := decodePart(text, words, protocol, f); s != nil && len(s.Matches) == 0 && s.Target != nil {
+// target reads `-j TARGET ...` or `-g CHAIN`.
+func (sc *scratch) target(text string, words []Word, protocol *ir.Protocol, f ir.Family) ir.Target {
+	if s := sc.part(text, words, protocol, f); s != nil && len(s.Matches) == 0 && s.Target != nil {
 		return s.Target
 	}
 	args, printed := rawWords(text, words[2:])
 	return &ir.RawTarget{Name: words[1].Text, Args: args, Text: printed}
 }
 
-// decodePart reads one match or the target, in a rule for the given protocol.
-func decodePart(text string, words []Word, protocol *ir.Protocol, f ir.Family) *ir.Spec {
-	p := parser{opt: Options{Family: f}, words: words, decoding: true, implied: true, spec: &ir.Spec{Protocol: protocol}}
-	p.insts = p.room[:0]
-	for p.pos < len(p.words) {
-		if p.option() != nil {
-			return nil
-		}
-	}
-	if p.finish() != nil || p.seen&^seenTarget != 0 {
+// part reads one match or the target.
+func (sc *scratch) part(text string, words []Word, protocol *ir.Protocol, f ir.Family) *ir.Spec {
+	p := sc.read(words, protocol, f)
+	if p == nil || p.seen&^seenTarget != 0 {
 		return nil
 	}
 	s := p.spec
 	s.Protocol = nil
-	if !printsBack(s, span(text, words), words, f) {
+	if !sc.printsBack(s, span(text, words), words, f) {
 		return nil
 	}
 	return s

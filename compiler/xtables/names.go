@@ -114,6 +114,15 @@ func protocolName(n uint8) string {
 	return strconv.Itoa(int(n))
 }
 
+// ProtocolNumber reads a protocol as -p takes it: a number or a name.
+func ProtocolNumber(s string) (uint8, bool) { return protocolNumber(s) }
+
+// ServicePort is the port of a well-known service.
+func ServicePort(name string) (uint16, bool) {
+	n, ok := services[name]
+	return n, ok
+}
+
 func protocolNames() []string {
 	names := make([]string, 0, len(protocolByName))
 	for n := range protocolByName {
@@ -153,7 +162,7 @@ func protocolModule(n uint8) string {
 
 // nearest finds the name that a mistyped one most likely means, or "".
 func nearest(name string, names []string) string {
-	slices.Sort(names)
+	names = slices.Sorted(slices.Values(names))
 	best, limit := "", 1+len(name)/4
 	for _, n := range names {
 		if d := distance(name, n, limit); d <= limit && n != name {

@@ -74,6 +74,7 @@ type parser struct {
 	room       [6]instance
 	target     *instance
 	targetRoom instance
+	arg        arg // of the option at hand
 }
 
 // coreSeen holds which of iptables' own options were given.
@@ -224,11 +225,12 @@ func (p *parser) longShort(w Word) *Error {
 // long reads an option with two dashes: iptables' own, one of a loaded module, or
 // one of the protocol's module.
 func (p *parser) long(name string, w Word, not bool) *Error {
-	if o := coreLong(name); o != nil {
-		return p.core(o, w, not)
-	}
+	// No module has an option with the name of one of iptables' own.
 	if x, i := p.loaded(name); x != nil {
 		return p.module(x, i, w, not)
+	}
+	if o := coreLong(name); o != nil {
+		return p.core(o, w, not)
 	}
 	if x := p.implyProtocol(); x != nil {
 		if i := x.mod.lookup(name); i >= 0 {
@@ -382,7 +384,8 @@ func ownerOf(name string, f ir.Family) string {
 // module reads the arguments of a module's option.
 func (p *parser) module(x *instance, i int, w Word, not bool) *Error {
 	o := &x.mod.options[i]
-	a := arg{opt: o, at: w, not: not}
+	a := &p.arg
+	*a = arg{opt: o, at: w, not: not}
 	if o.words > 0 {
 		v, err := p.next(w)
 		if err != nil {
@@ -421,11 +424,11 @@ func (p *parser) module(x *instance, i int, w Word, not bool) *Error {
 	}
 	x.seen |= bit
 	if o.set != nil {
-		return o.set(p, x, &a)
+		return o.set(p, x, a)
 	}
 	g := given{opt: o, not: a.not, value: a.v.Text, extra: a.v2.Text, typed: a.v.Text}
 	if o.canon != nil {
-		v, err := o.canon(p, &a)
+		v, err := o.canon(p, a)
 		if err != nil {
 			return err
 		}

@@ -467,6 +467,9 @@ func appendNFLog(b []byte, t *ir.NFLog) []byte {
 	if t.Group != 0 {
 		b = appendUint(append(b, " --nflog-group "...), uint64(t.Group))
 	}
+	if t.Range > 0 {
+		b = appendUint(append(b, " --nflog-range "...), uint64(t.Range))
+	}
 	if t.Size >= 0 {
 		b = strconv.AppendInt(append(b, " --nflog-size "...), t.Size, 10)
 	}

@@ -206,8 +206,11 @@ func setNFLog(p *parser, x *instance, a *arg) *Error {
 		n, err = number(a.v, a.v.Text, 0, math.MaxUint16)
 		t.Group = uint16(n)
 	case "nflog-range":
-		// Never did anything, and is not printed any more.
-		_, err = number(a.v, a.v.Text, 0, math.MaxUint32)
+		// It never did anything. One variant prints it, the other does not: it is
+		// kept if a tool printed it, and not written otherwise.
+		if n, err = number(a.v, a.v.Text, 0, math.MaxUint32); p.decoding {
+			t.Range = uint32(n)
+		}
 	case "nflog-size":
 		n, err = number(a.v, a.v.Text, 0, math.MaxUint32)
 		t.Size = int64(n)
