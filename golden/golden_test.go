@@ -284,6 +284,11 @@ func (s *scenario) replay(t *testing.T, programs []*compiler.Program, plan *comp
 	}
 	same := func(f ir.Family, a, b *ir.Rule) bool { return xtables.Equal(a, b, f) }
 	for _, d := range ir.Compare(want, after.State, ir.CompareOptions{Counters: true, SameRule: same}) {
+		if s.variant == ir.IptablesLegacy && d.Kind == ir.CountersDiffer && d.Index < 0 {
+			// libiptc zeroes the policy counters of a table with every change of it, also
+			// with iptables -A (docs/decisions/0009).
+			continue
+		}
 		t.Errorf("predicted from the loaded state: %v", d)
 	}
 	for _, d := range ir.Compare(plan.Planned, after.State, ir.CompareOptions{SameRule: same}) {
