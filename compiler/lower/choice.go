@@ -84,8 +84,3 @@ func only[T any](a, b *T) *T {
 	}
 	panic("lower: two rule parts claim the same option")
 }
-
-// noMatch tells that a part holds for every packet.
-func noMatch(s *ir.Spec) bool {
-	return s.Source == nil && s.Destination == nil && s.In == nil && s.Out == nil && s.Protocol == nil && len(s.Matches) == 0
-}

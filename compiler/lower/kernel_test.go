@@ -36,6 +36,13 @@ func inNamespace(t *testing.T, script string) (string, error) {
 	return out.String(), err
 }
 
+// allUsers tells whether the kernel of inNamespace knows every user number: in a
+// namespace made by an ordinary user it knows one, and refuses -m owner for others.
+func allUsers() bool {
+	b, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && os.Geteuid() == 0 && len(strings.Fields(string(b))) == 3 && strings.Fields(string(b))[2] != "1"
+}
+
 // kernelSets are the sets of testContext.
 const kernelSets = `
 ipset create both-4 hash:net family inet
@@ -53,18 +60,28 @@ func TestKernelLoads(t *testing.T) {
 		chains, rules []string
 		cases         []string // beside rules: the case that each comes from
 	}
-	batches := map[ir.TableKey]*batch{}
+	// One batch for each topic, table and family: where the user is not root, the
+	// kernel takes some 250 rules in one transaction.
+	type batchKey struct {
+		ir.TableKey
+		topic string
+	}
+	batches := map[batchKey]*batch{}
 	for _, path := range caseFiles(t) {
 		for i, c := range readCases(t, path) {
 			res, list := Lower(readRule(t, c.rule), testContext(c.table))
 			if list.HasErrors() {
 				continue
 			}
+			if strings.Contains(c.rule, "owner:") && !allUsers() {
+				t.Logf("NOT LOADED, because user numbers need root: %s", c.name)
+				continue
+			}
 			// Chains of the cases are told apart by a prefix.
 			topic := strings.TrimSuffix(filepath.Base(path), ".txt")
 			prefix := fmt.Sprintf("%s%d-", topic, i)
 			for _, f := range ir.Families {
-				key := ir.TableKey{Family: f, Name: c.table}
+				key := batchKey{ir.TableKey{Family: f, Name: c.table}, topic}
 				if batches[key] == nil {
 					batches[key] = &batch{chains: []string{"OTHER"}}
 				}
