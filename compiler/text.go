@@ -13,8 +13,8 @@ import (
 // TextOptions say how a plan is printed.
 type TextOptions struct {
 	Color bool
-	// Quiet leaves out the chains that do not change.
-	Quiet bool
+	// All shows the shared chains that do not change too.
+	All bool
 }
 
 // colors of the marks, as ANSI sequences.
@@ -31,7 +31,7 @@ func (p *Plan) WriteText(w io.Writer, opt TextOptions) error {
 	t := &textWriter{plan: p, opt: opt}
 	t.header()
 	for _, v := range p.Views {
-		if v.Changed || !opt.Quiet && p.Empty() {
+		if v.Changed || opt.All {
 			t.view(v)
 		}
 	}
@@ -233,7 +233,11 @@ func (t *textWriter) commits() {
 	for _, c := range commits {
 		parts = append(parts, fmt.Sprintf("%s %s (%d)", c.Family, c.Table, c.Ops))
 	}
-	t.printf("\n%s; each is atomic, all together are not: %s\n", count(len(commits), "commit"), strings.Join(parts, ", "))
+	atomic := "atomic"
+	if len(commits) > 1 {
+		atomic = "each atomic, all together not"
+	}
+	t.printf("\n%s, %s: %s\n", count(len(commits), "commit"), atomic, strings.Join(parts, ", "))
 }
 
 func count(n int, what string) string {

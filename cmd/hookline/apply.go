@@ -36,7 +36,7 @@ func (a *app) applyCommand() *cobra.Command {
 			}
 			opt.BaseDigest, opt.Wait = digest, wait
 			out, err := converge.Apply(cmd.Context(), *opt)
-			return a.applied(out, err, "applied")
+			return a.applied(out, err, "applied and read back: the host is as declared")
 		},
 	}
 	cmd.Flags().DurationVar(&wait, "wait", 0, "try again for `D` while a placement or constraint does not hold")
@@ -152,7 +152,7 @@ func (a *app) writeOutcome(out *converge.Outcome, done string) error {
 	switch {
 	case out.Status == converge.Done && !out.Wrote:
 	case out.Status == converge.Done:
-		fmt.Fprintf(a.out, "%s and read back: the host is as declared\n", done)
+		fmt.Fprintln(a.out, done)
 	case out.Status == converge.Stuck:
 		fmt.Fprintln(a.out, "what was committed could not be taken back:")
 		var keys []ir.TableKey
@@ -195,7 +195,7 @@ func (a *app) removeCommand() *cobra.Command {
 					fmt.Fprintf(a.out, "stays as it is: %s\n", s)
 				}
 			}
-			return a.applied(out, err, "removed")
+			return a.applied(out, err, "removed and read back: nothing of the rulesets stands")
 		},
 	}
 }

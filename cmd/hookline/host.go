@@ -9,7 +9,7 @@ import (
 
 	"hookline/backend"
 	"hookline/backend/iptables"
-	"hookline/backend/run"
+	tools "hookline/backend/run"
 	"hookline/compiler"
 	"hookline/compiler/ir"
 	"hookline/dsl/diag"
@@ -35,11 +35,11 @@ func (a *app) store() *converge.Store {
 
 // host is the backend for a host and why it was chosen.
 func (a *app) host(ctx context.Context, kind string, families []ir.Family) (backend.Backend, error) {
-	runner := &run.Exec{}
+	runner := &tools.Exec{}
 	variant := ir.Variant(kind)
 	switch kind {
 	case "", "auto":
-		found, reason, err := iptables.Detect(ctx, runner)
+		found, reason, err := iptables.Detect(ctx, iptables.Options{Runner: runner, Families: families})
 		if err != nil {
 			return nil, err
 		}
@@ -75,7 +75,7 @@ func (a *app) onHost(ctx context.Context, src *sources) (*converge.Options, erro
 	var facts map[string]any
 	if !list.HasErrors() {
 		var err error
-		if facts, err = iptables.Facts(nil, iptables.Versions(ctx, &run.Exec{})); err != nil {
+		if facts, err = iptables.Facts(nil, iptables.Versions(ctx, &tools.Exec{})); err != nil {
 			return nil, err
 		}
 	}

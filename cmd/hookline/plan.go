@@ -189,7 +189,7 @@ func (a *app) writePlans(plans []*compiler.Plan) error {
 		if i > 0 {
 			fmt.Fprintln(a.out)
 		}
-		if err := p.WriteText(a.out, compiler.TextOptions{Color: a.color(a.out), Quiet: a.flags.quiet}); err != nil {
+		if err := p.WriteText(a.out, compiler.TextOptions{Color: a.color(a.out), All: a.flags.verbose}); err != nil {
 			return err
 		}
 		if err := a.report(p.Diags); err != nil {
