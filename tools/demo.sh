@@ -44,9 +44,9 @@ run hookline plan "${arguments[@]}"
 say "Do it."
 run hookline apply "${arguments[@]}"
 say "Is the node as declared, and do the constraints hold?"
-run hookline verify "${arguments[@]}"
+run hookline verify "${arguments[@]}" --quiet
 say "And again: is there anything left to do? (Exit code 2 would say yes.)"
-run hookline plan "${arguments[@]}" --detailed-exitcode
+run hookline plan "${arguments[@]}" --detailed-exitcode --quiet
 say "The chain now."
 run iptables-nft -t nat -S PREROUTING
 
