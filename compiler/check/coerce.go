@@ -70,11 +70,11 @@ func (c *coercion) value(t Type, raw *Raw) any {
 		return c.entries(t, raw)
 	}
 	if raw.Kind != RawScalar {
-		c.errorf(raw.Span, "a %s is needed here, not a %s", t, shape(raw))
+		c.errorf(raw.Span, "%s is needed here, not a %s", withArticle(t.String()), shape(raw))
 		return nil
 	}
 	if !raw.Quoted && isNull(raw.Scalar) {
-		d := c.errorf(raw.Span, "the value is empty, a %s is needed", t)
+		d := c.errorf(raw.Span, "the value is empty, %s is needed", withArticle(t.String()))
 		if t.Kind == String {
 			d.WithHelp(`quote it if it is meant as text: "%s"`, raw.Scalar)
 		}
@@ -93,7 +93,7 @@ func (c *coercion) value(t Type, raw *Raw) any {
 
 func (c *coercion) items(t Type, raw *Raw) any {
 	if raw.Kind != RawList {
-		d := c.errorf(raw.Span, "a %s is needed here, not a %s", t, shape(raw))
+		d := c.errorf(raw.Span, "%s is needed here, not a %s", withArticle(t.String()), shape(raw))
 		if raw.Kind == RawScalar && !isNull(raw.Scalar) {
 			d.WithHelp("write [%s]", clip(raw.Scalar))
 		}
@@ -108,7 +108,7 @@ func (c *coercion) items(t Type, raw *Raw) any {
 
 func (c *coercion) entries(t Type, raw *Raw) any {
 	if raw.Kind != RawMap {
-		c.errorf(raw.Span, "a %s is needed here, not a %s", t, shape(raw)).WithHelp("write {KEY: VALUE}")
+		c.errorf(raw.Span, "%s is needed here, not a %s", withArticle(t.String()), shape(raw)).WithHelp("write {KEY: VALUE}")
 		return nil
 	}
 	out := make(map[string]any, len(raw.Keys))

@@ -85,7 +85,7 @@ func newBase() (*cel.Env, error) {
 		return nil, err
 	}
 	prov := (&provider{base: e.CELTypeProvider()}).with(hostClass, chainClass, ruleClass, setClass, ifaceClass)
-	return e.Extend(cel.CustomTypeProvider(prov), cel.CustomTypeAdapter(adapter{}))
+	return e.Extend(cel.CustomTypeProvider(prov))
 }
 
 // NewEnv makes an environment. An error is a broken invariant of the caller: two

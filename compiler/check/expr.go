@@ -87,14 +87,14 @@ func (x *Expr) checkResult(list *diag.List) {
 	switch {
 	case got.Kind() == cel.DynKind:
 	case x.want == WantBool && got.Kind() != cel.BoolKind:
-		list.Errorf(diag.CELType, x.whole(), "the expression gives %s, a bool is needed", word)
+		list.Errorf(diag.CELType, x.whole(), "the expression gives %s, a bool is needed", withArticle(word))
 	case x.want == WantEach && !several:
-		list.Errorf(diag.CELType, x.whole(), "the expression gives %s, a list or map is needed", word)
+		list.Errorf(diag.CELType, x.whole(), "the expression gives %s, a list or map is needed", withArticle(word))
 	case x.want == WantText && several:
 		list.Errorf(diag.WrongType, x.whole(), "a %s cannot stand inside a text", word).
 			WithHelp("let the expression be the whole value, or take one item")
 	case got.Kind() == cel.StructKind, got.Kind() == cel.TypeKind, got.Kind() == cel.NullTypeKind:
-		list.Errorf(diag.CELType, x.whole(), "the expression gives a %s, which is %s", word, errNotAValue)
+		list.Errorf(diag.CELType, x.whole(), "the expression gives %s, which is %s", withArticle(word), errNotAValue)
 	}
 }
 

@@ -58,9 +58,12 @@ func weight(v ref.Val, limit int) int {
 
 func tooHeavy(v ref.Val) bool { return weight(v, maxWeight) >= maxWeight }
 
-// guard replaces == and != by versions that weigh their operands, and matches()
-// with a literal pattern by one that compiles it once.
+// guard replaces == and != by versions that weigh their operands, matches() with
+// a literal pattern by one that compiles it once, and map literals by sorted ones.
 func guard(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+	if c, ok := i.(interpreter.InterpretableConstructor); ok && c.Type() == types.MapType {
+		return &sortedLiteral{c}, nil
+	}
 	call, ok := i.(interpreter.InterpretableCall)
 	if !ok {
 		return i, nil

@@ -85,8 +85,17 @@ func (e *Env) reportSyntax(src Source, errs []*common.Error, list *diag.List) {
 // reportEnd reports an expression that is not finished.
 func reportEnd(src Source, msg string, end int, list *diag.List) {
 	what := "a value"
-	if _, expected, found := strings.Cut(msg, "expecting "); found && len(expected) == 3 {
-		what = strings.Trim(expected, "'")
+	expected := msg
+	if _, list, found := strings.Cut(msg, "expecting "); found {
+		expected = list
+	}
+	if !strings.Contains(expected, "IDENTIFIER") {
+		for _, closing := range []string{")", "]", "}", ":"} {
+			if strings.Contains(expected, "'"+closing+"'") {
+				what = closing
+				break
+			}
+		}
 	}
 	list.Errorf(diag.CELSyntax, src.at(end, end), "the expression ends where %s is needed", what)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
+	"github.com/google/cel-go/interpreter"
 )
 
 // sortedMap is a map that a loop goes through in the order of its keys. CEL's own
@@ -54,13 +55,27 @@ func compareKeys(a, b ref.Val) int {
 	return strings.Compare(fmt.Sprint(a.Value()), fmt.Sprint(b.Value()))
 }
 
-// adapter makes sorted maps of map literals.
-type adapter struct{}
+// sortedLiteral is a map literal whose value is a sorted map.
+type sortedLiteral struct {
+	interpreter.InterpretableConstructor
+}
 
-// NativeToValue implements types.Adapter.
-func (adapter) NativeToValue(v any) ref.Val {
-	if m, ok := v.(map[ref.Val]ref.Val); ok {
-		return newSortedMap(m)
+// Exec implements interpreter.InterpretableV2.
+func (l *sortedLiteral) Exec(frame *interpreter.ExecutionFrame) ref.Val {
+	v := l.InterpretableConstructor.Exec(frame)
+	m, ok := v.(traits.Mapper)
+	if !ok {
+		return v // an error or an unknown
 	}
-	return types.DefaultTypeAdapter.NativeToValue(v)
+	out := &sortedMap{Mapper: m}
+	for it := m.Iterator(); it.HasNext() == types.True; {
+		out.keys = append(out.keys, it.Next())
+	}
+	slices.SortFunc(out.keys, compareKeys)
+	return out
+}
+
+// Eval implements interpreter.Interpretable.
+func (l *sortedLiteral) Eval(vars interpreter.Activation) ref.Val {
+	return l.Exec(interpreter.AsFrame(vars))
 }

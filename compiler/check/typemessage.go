@@ -45,7 +45,14 @@ func (e *Env) reportTypes(src Source, parsed *cel.Ast, errs []*common.Error, lis
 			continue
 		}
 		seen[span] = true
-		e.reportType(finding{list, span, nodes[err.ExprID], src.Text[start:end]}, err.Message)
+		node := nodes[err.ExprID]
+		if node != nil && node.Kind() == ast.SelectKind && node.AsSelect().IsTestOnly() {
+			// The place of has(x.y) is has, not y.
+			if i := strings.Index(src.Text[start:], node.AsSelect().FieldName()); i >= 0 {
+				span = src.at(start+i, start+i+len(node.AsSelect().FieldName()))
+			}
+		}
+		e.reportType(finding{list, span, node, src.Text[start:end]}, err.Message)
 	}
 }
 
@@ -167,7 +174,7 @@ func (e *Env) reportField(f finding, name string) {
 	case c == e.params && c != nil:
 		suggest(f.errorf("unknown param %q", name), name, c.names())
 	case c != nil:
-		d := f.errorf("a %s has no field %q", c.word(), name)
+		d := f.errorf("%s has no field %q", withArticle(c.word()), name)
 		if i := slices.IndexFunc(methods, func(m method) bool { return m.class == c && m.name == name }); i >= 0 {
 			d.WithHelp("it is a function: %s", methods[i].usage)
 			return

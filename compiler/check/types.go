@@ -197,3 +197,11 @@ func clip(s string) string {
 	}
 	return string(r[:most-1]) + "…"
 }
+
+// withArticle puts a or an before a word.
+func withArticle(word string) string {
+	if word != "" && strings.IndexByte("aeiou", word[0]) >= 0 {
+		return "an " + word
+	}
+	return "a " + word
+}
