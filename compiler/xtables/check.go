@@ -23,7 +23,7 @@ func Check(s *ir.Spec, table, chain string, f ir.Family) []Error {
 	if s.Target != nil {
 		c.target(s.Target)
 	}
-	if _, _, bad := controlCharacter(Print(s, f), false); bad {
+	if _, _, bad := controlCharacter(string(appendSpec(nil, s, f, 0)), false); bad {
 		c.report(diag.ControlCharacter, "a rule cannot hold control characters or broken UTF-8")
 	}
 	return c.found

@@ -99,7 +99,7 @@ func coreLong(name string) *coreOption {
 func (p *parser) core(o *coreOption, w Word, not bool) *Error {
 	if o.refused != "" {
 		e := errorAt(w, diag.RuleText, "%s cannot stand in rule text: %s", w.Text, o.refused)
-		if o.short == 'A' && p.pos < len(p.words) {
+		if o.refused == placeElsewhere && p.pos < len(p.words) && !strings.HasPrefix(p.words[p.pos].Text, "-") {
 			e.End = max(e.End, p.words[p.pos].End)
 		}
 		e.Help = o.help
@@ -168,7 +168,7 @@ func checkIface(w Word) *Error {
 		return errorAt(w, diag.InvalidValue, "an interface name cannot be empty")
 	case len(w.Text) > maxIface:
 		return errorAt(w, diag.TooLong, "an interface name has at most %d bytes", maxIface)
-	case strings.ContainsAny(w.Text, "/ \t\"\\'"):
+	case w.Text[0] == '-' || w.Text[0] == '!' || strings.ContainsAny(w.Text, "/ \t\"\\'"):
 		return errorAt(w, diag.InvalidValue, "%s is no name of an interface", Quote(w.Text))
 	}
 	return nil

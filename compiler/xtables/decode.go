@@ -133,7 +133,10 @@ func (sc *scratch) printsBack(s *ir.Spec, text string, words []Word, f ir.Family
 
 // parts reads each part by itself and keeps the ones that fail as they are.
 func (sc *scratch) parts(text string, words []Word, f ir.Family) *ir.Spec {
-	end := nextPart(words, 0, f)
+	end := 0
+	if len(words) > 0 && !startsPart(words, 0) {
+		end = nextPart(words, 0, f)
+	}
 	s := sc.core(text, words[:end], f)
 	protocol := s.Protocol
 	for end < len(words) {
@@ -145,7 +148,9 @@ func (sc *scratch) parts(text string, words []Word, f ir.Family) *ir.Spec {
 			continue
 		}
 		end = len(words)
-		s.Target = sc.target(text, words[start:], protocol, f)
+		if s.Target = sc.target(text, words[start:], protocol, f); s.Target == nil {
+			s.Matches = append(s.Matches, rawMatch(text, "", words[start:]))
+		}
 	}
 	return s
 }
@@ -210,13 +215,20 @@ func (sc *scratch) match(text string, words []Word, protocol *ir.Protocol, f ir.
 	if s := sc.part(text, words, protocol, f); s != nil && len(s.Matches) == 1 && s.Target == nil {
 		return s.Matches[0]
 	}
+	if words[1].Text == "" {
+		return rawMatch(text, "", words)
+	}
 	return rawMatch(text, words[1].Text, words[2:])
 }
 
-// target reads `-j TARGET ...` or `-g CHAIN`.
+// target reads `-j TARGET ...` or `-g CHAIN`; nil if not even a raw target can be
+// made of it.
 func (sc *scratch) target(text string, words []Word, protocol *ir.Protocol, f ir.Family) ir.Target {
 	if s := sc.part(text, words, protocol, f); s != nil && len(s.Matches) == 0 && s.Target != nil {
 		return s.Target
+	}
+	if words[0].Text != "-j" || words[1].Text == "" {
+		return nil
 	}
 	args, printed := rawWords(text, words[2:])
 	return &ir.RawTarget{Name: words[1].Text, Args: args, Text: printed}

@@ -8,11 +8,18 @@ import (
 )
 
 // Print writes a rule as iptables-save 1.8.9 does, without "-A CHAIN ". The zero
-// Spec is the empty text.
+// Spec is the empty text. The text is always one line: what would end a line
+// becomes a blank. Parse and Check refuse such text, only a foreign comment can
+// hold it.
 func Print(s *ir.Spec, f ir.Family) string {
 	b := appendSpec(make([]byte, 0, 160), s, f, 0)
 	if len(b) == 0 {
 		return ""
+	}
+	for i, c := range b {
+		if c == '\n' || c == '\r' || c == 0 {
+			b[i] = ' '
+		}
 	}
 	return string(b[1:])
 }

@@ -321,6 +321,9 @@ func natPorts(w Word, text string) (r ir.PortRange, base uint16, hasBase bool, e
 	if _, named := services[ports]; !named {
 		low, high, isRange = strings.Cut(ports, "-")
 	}
+	if isRange && (strings.Trim(low, "0123456789") != "" || strings.Trim(high, "0123456789") != "") {
+		return r, 0, false, errorAt(w, diag.InvalidValue, "the ends of a range of ports are numbers, not %s", Quote(ports))
+	}
 	if r.Low, err = natPort(w, low); err != nil {
 		return r, 0, false, err
 	}
