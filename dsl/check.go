@@ -38,8 +38,8 @@ type reader struct {
 // written. It returns nil if the node cannot be used.
 func (r *reader) check(n *node, s *Shape, at diag.Span) *val {
 	switch {
-	case n.tagged && n.empty():
-		return nil // the tag ate the text, which the loader reported
+	case n.lost && n.kind == Scalar:
+		return nil
 	case n.empty() && (s.Text == nil || !r.strictComments):
 		r.list.Errorf(diag.WrongType, at, "there is no value here, but %s is needed", s.expects()).
 			WithHelp("%s, or leave it out", emptyHelp(s))
@@ -145,14 +145,16 @@ func (r *reader) entries(n *node, s *Shape) *val {
 
 func (r *reader) fields(n *node, s *Shape) *val {
 	v := &val{kind: Mapping, span: n.span}
-	var known []string
+	var known, meant []string
 	for _, f := range s.Fields {
 		known = append(known, f.Name)
 	}
 	for _, e := range n.entries {
 		f := s.Field(e.key.value)
 		if f == nil {
-			r.unknownKey(e, s, known)
+			if near := r.unknownKey(e, s, known); near != "" {
+				meant = append(meant, near)
+			}
 			continue
 		}
 		key := &Text{Value: e.key.value, Span: e.key.span, Quoted: !e.key.plain(), Parts: []Part{{Literal: e.key.value}}}
@@ -161,8 +163,8 @@ func (r *reader) fields(n *node, s *Shape) *val {
 		}
 	}
 	for _, f := range s.Fields {
-		if f.Required && !n.has(f.Name) {
-			r.list.Errorf(diag.MissingKey, firstLine(n), "%s needs the key %q", s.What, f.Name)
+		if f.Required && !n.has(f.Name) && !n.lost && !slices.Contains(meant, f.Name) {
+			r.list.Errorf(diag.MissingKey, firstLine(n), "%s needs the key %q", s.mapping(), f.Name)
 		}
 	}
 	for _, group := range s.OneOf {
@@ -171,17 +173,18 @@ func (r *reader) fields(n *node, s *Shape) *val {
 	return v
 }
 
-func (r *reader) unknownKey(e nodeEntry, s *Shape, known []string) {
-	d := r.list.Errorf(diag.UnknownKey, e.key.span, "unknown key %q in %s", clip(e.key.value), s.What)
+func (r *reader) unknownKey(e nodeEntry, s *Shape, known []string) (near string) {
+	d := r.list.Errorf(diag.UnknownKey, e.key.span, "unknown key %q in %s", clip(e.key.value), s.mapping())
 	candidates := known
 	if s.Text != nil {
 		if slices.Contains(s.Text.Enum, e.key.value) { // {accept: {}}
 			d.WithHelp("%s takes no argument: write the word alone", e.key.value)
-			return
+			return ""
 		}
 		candidates = slices.Concat(known, s.Text.Enum)
 	}
-	switch near := diag.DidYouMean(e.key.value, candidates); {
+	near = diag.DidYouMean(e.key.value, candidates)
+	switch {
 	case strings.ContainsAny(e.key.value, " ,") || strings.HasPrefix(e.key.value, "-") || e.value.empty():
 		d.WithHelp("quote the whole text if YAML took a colon or a comma in it for its own")
 	case near != "":
@@ -189,6 +192,7 @@ func (r *reader) unknownKey(e nodeEntry, s *Shape, known []string) {
 	default:
 		d.WithHelp("the keys here are %s", strings.Join(known, ", "))
 	}
+	return near
 }
 
 // clip shortens text for a message.
@@ -213,10 +217,10 @@ func (r *reader) oneOf(n *node, s *Shape, group []string) {
 		}
 	}
 	switch {
-	case len(found) == 0 && !n.hasUnknown(s): // an unknown key may have been meant
-		r.list.Errorf(diag.MissingKey, firstLine(n), "%s needs one of the keys %s", s.What, strings.Join(group, ", "))
+	case len(found) == 0 && !n.lost && !n.hasUnknown(s): // an unknown key may have been meant
+		r.list.Errorf(diag.MissingKey, firstLine(n), "%s needs one of the keys %s", s.mapping(), strings.Join(group, ", "))
 	case len(found) > 1:
-		r.list.Errorf(diag.InvalidValue, found[1].span, "%s takes only one of the keys %s", s.What, strings.Join(group, ", ")).
+		r.list.Errorf(diag.InvalidValue, found[1].span, "%s takes only one of the keys %s", s.mapping(), strings.Join(group, ", ")).
 			Note(found[0].span, "the first one is here")
 	}
 }
@@ -225,14 +229,19 @@ func (n *node) hasUnknown(s *Shape) bool {
 	return slices.ContainsFunc(n.entries, func(e nodeEntry) bool { return s.Field(e.key.value) == nil })
 }
 
+// mapping names the shape's mapping form.
+func (s *Shape) mapping() string {
+	if s.MappingWhat != "" {
+		return s.MappingWhat
+	}
+	return s.What
+}
+
 // scalar reads a scalar.
 func (r *reader) scalar(n *node, t *TextShape) *val {
 	v := &val{kind: Scalar, span: n.span}
-	if n.kind != Scalar { // a key; reported by the loader
-		return nil
-	}
 	if n.comment.File != nil && (t.Kind == RuleText || t.Kind == CELText || r.strictComments || strings.Contains(n.value, "${")) {
-		r.list.Errorf(diag.CommentInText, n.comment, "YAML reads this as a comment, not as a part of %s", t.What).
+		r.list.Errorf(diag.CommentInText, n.comment, "YAML ends the %s here and drops the rest as a comment", bare(t.What)).
 			WithHelp("quote the whole text if it belongs to it, else move the comment to a line of its own")
 	}
 	if !r.visible(n, t) {

@@ -57,9 +57,9 @@ func forEachShape() *Shape {
 
 // setReference is {set: NAME} in a match.
 func setReference() *Shape {
-	ifMissing := text(TextShape{What: "a word", Enum: []string{"skip", "fail"}})
+	ifMissing := text(TextShape{What: "a value of ifMissing", Enum: []string{"skip", "fail"}})
 	return &Shape{
-		Name: "setReference", What: "a set", Doc: "Members of a set.", Example: "{set: hosts}",
+		Name: "setReference", What: "a set reference", Doc: "Members of a set.", Example: "{set: hosts}",
 		Fields: []*Field{
 			required("set", scalar(setName, "hosts"), "Name of a set, declared under sets or foreign."),
 			field("ifMissing", scalar(ifMissing, "skip"), "What to do if a foreign set is not on the host: fail (default), or skip the rule."),
@@ -71,10 +71,12 @@ func setReference() *Shape {
 func matchValue(what, example string, sets bool) *Shape {
 	t := text(TextShape{What: what, Template: true, Free: true})
 	item := scalar(t, example)
-	s := &Shape{What: what, Text: t, Item: item, Example: example}
+	s := &Shape{Name: "values", What: what, Doc: "A value, or a list of values of which one holds.", Text: t, Item: item, Example: example}
 	if sets {
+		s.Name, s.Doc = "members", "A value, a set, or a list of these of which one holds."
 		ref := setReference()
 		item.Fields, s.Fields = ref.Fields, ref.Fields
+		item.MappingWhat, s.MappingWhat = ref.What, ref.What
 	}
 	return s
 }
@@ -222,7 +224,7 @@ func actionShape() *Shape {
 }
 
 // missingWord is what to do without a reference.
-var missingWord = text(TextShape{What: "a word", Enum: []string{"ignore", "fail", "hold"}})
+var missingWord = text(TextShape{What: "a value of ifMissing", Enum: []string{"ignore", "fail", "hold"}})
 
 func refShape() *Shape {
 	missing := field("ifMissing", scalar(missingWord, "ignore"), "What to do if the reference is not on the host.")
@@ -270,7 +272,7 @@ func anchorShape() *Shape {
 }
 
 func adoptShape() *Shape {
-	duplicates := text(TextShape{What: "a word", Enum: []string{"collapse", "keep"}})
+	duplicates := text(TextShape{What: "a value of duplicates", Enum: []string{"collapse", "keep"}})
 	return &Shape{
 		Name: "adopt", What: "an adopted jump", Doc: "A jump of somebody else whose place and number we manage.", OneOf: [][]string{{"jump", "goto"}},
 		Fields: append(placementFields(),

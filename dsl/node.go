@@ -25,8 +25,9 @@ type node struct {
 	// expanded is the number of nodes that aliases add below this one, size that of
 	// all nodes below and including it.
 	expanded, size int
-	end            int  // of the last part of a collection, as written
-	tagged         bool // a tag stands in front; it was reported
+	end            int // of the last part of a collection, as written
+	// lost tells that the value, or a part of it, could not be read; that was reported.
+	lost bool
 }
 
 type nodeEntry struct{ key, value *node }
@@ -93,10 +94,11 @@ func (l *loader) convert(y *yaml.Node, depth int) *node {
 		return l.alias(y)
 	}
 	start, propEnd, tagged := l.properties(l.offsetOf(y.Line, y.Column))
-	n := &node{kind: Scalar, style: y.Style, size: 1, tagged: tagged}
+	n := &node{kind: Scalar, style: y.Style, size: 1, lost: tagged && y.Kind == yaml.ScalarNode && y.Value == ""}
 	defer func() { l.done[y] = n }()
 	if depth > maxDepth {
 		n.span = l.file.Span(start, min(len(l.text), start+1))
+		n.lost = true
 		if !l.tooDeep {
 			l.list.Errorf(diag.YAMLSyntax, n.span, "values are nested more than %d deep", maxDepth)
 		}
@@ -147,12 +149,17 @@ func (l *loader) mapping(n *node, y *yaml.Node, depth int) {
 		key := l.child(n, y.Content[i], depth)
 		value := l.child(n, y.Content[i+1], depth)
 		switch {
+		case key.lost:
+			n.lost = true
+			continue
 		case key.kind != Scalar:
+			n.lost = true
 			l.list.Errorf(diag.WrongType, key.span, "a key must be a word, not a list or a mapping")
 			continue
 		case key.plain() && key.value == "<<":
 			l.list.Errorf(diag.MergeKey, key.span, "merge keys are not read").
 				WithHelp("write the keys out, or use an alias for the whole value")
+			n.lost = true
 			continue
 		}
 		if at, twice := first[key.value]; twice {
@@ -183,7 +190,7 @@ func (l *loader) child(parent *node, y *yaml.Node, depth int) *node {
 			WithHelp("write the values out")
 	}
 	parent.size, parent.expanded = 1, 0
-	return &node{span: n.span, size: 1, style: yaml.SingleQuotedStyle, align: alignment{start: n.span.Start, end: n.span.End}}
+	return &node{span: n.span, size: 1, lost: true}
 }
 
 // sourceOf is the place of a child as written: of an alias, not of its target.
@@ -201,7 +208,7 @@ func (l *loader) alias(y *yaml.Node) *node {
 	}
 	at := l.sourceOf(y, nil)
 	l.list.Errorf(diag.AliasExpansion, at, "the alias %q stands inside the value that it refers to", y.Value)
-	return &node{span: at, size: 1, style: yaml.SingleQuotedStyle, align: alignment{start: at.Start, end: at.End}}
+	return &node{span: at, size: 1, lost: true}
 }
 
 // properties skips the anchor and the tag in front of a value and reports the
@@ -209,9 +216,9 @@ func (l *loader) alias(y *yaml.Node) *node {
 func (l *loader) properties(p int) (start, propEnd int, tagged bool) {
 	propEnd = p
 	for p < len(l.text) && (l.text[p] == '&' || l.text[p] == '!') {
-		q := p
-		for q < len(l.text) && !blank(l.text[q]) && lineBreak(l.text, q) == 0 && !isFlow(l.text[q]) {
-			q++
+		q := l.wordEnd(p)
+		if i := strings.IndexByte(l.text[p:lineEnd(l.text, p)], '>'); i > 0 && strings.HasPrefix(l.text[p:], "!<") {
+			q = p + i + 1
 		}
 		if l.text[p] == '!' {
 			l.tag(p, q)

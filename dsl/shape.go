@@ -15,6 +15,8 @@ type Shape struct {
 	Name string
 	// What names the value in messages, with its article: "a rule".
 	What string
+	// MappingWhat is What for the mapping form, where that is another thing.
+	MappingWhat string
 	// Doc is a sentence for people who write the value.
 	Doc  string
 	Text *TextShape

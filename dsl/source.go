@@ -20,7 +20,7 @@ const byteOrderMark = "\ufeff"
 const tooManyBadBytes = 20
 
 // sanitize checks the characters of a text and returns it with those that YAML
-// cannot hold replaced by as many question marks, so that offsets stay. Lines end
+// cannot hold replaced by as many letters x, so that offsets stay. Lines end
 // in \n or \r\n; YAML's other line ends (a lone \r, U+0085, U+2028, U+2029) are
 // refused, for an editor does not show them as such.
 func sanitize(file *diag.File, list *diag.List) string {
@@ -35,7 +35,7 @@ func sanitize(file *diag.File, list *diag.List) string {
 			out = []byte(text)
 		}
 		for i := start; i < end; i++ {
-			out[i] = '?'
+			out[i] = 'x'
 		}
 	}
 	for i := 0; i < len(text); {

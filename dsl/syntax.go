@@ -34,6 +34,9 @@ var yamlLine = regexp.MustCompile(`^yaml: (line \d+: )?`)
 // mistake is, only in which construct. So the text is read a second time byte by
 // byte: how far the reader got is where the mistake was noticed.
 func (l *loader) syntaxError(err error) {
+	if l.list.Has(diag.ControlCharacter) {
+		return // the cause, most likely
+	}
 	message := yamlLine.ReplaceAllString(err.Error(), "")
 	in := &oneByte{text: l.text[l.base:]}
 	for dec := yaml.NewDecoder(in); ; {

@@ -257,6 +257,31 @@ func (l *List) Sort() {
 	l.all = kept
 }
 
+// OncePerPlace sorts the findings and keeps one error of a code at a place: what
+// is wrong with a text is wrong for both families, and found by each stage that
+// reads it.
+func (l *List) OncePerPlace() {
+	type place struct {
+		span Span
+		code Code
+		text string
+	}
+	l.Sort()
+	seen := map[place]bool{}
+	kept := l.all[:0]
+	for _, d := range l.all {
+		p := place{d.Span, d.Code, ""}
+		if d.Severity != Error || d.Span.IsZero() {
+			p.text = d.Message
+		}
+		if !seen[p] {
+			seen[p] = true
+			kept = append(kept, d)
+		}
+	}
+	l.all = kept
+}
+
 // Err is nil if the list has no errors, else an error that prints the first of
 // them and how many there are. Use errors.As with *ListError to get the list.
 func (l *List) Err() error {
