@@ -21,9 +21,7 @@ func (c *compilation) anchor(f ir.Family, table string, d *dsl.Anchor, adopt boo
 	}
 	key := ir.ChainKey{Family: f, Table: table, Chain: literal(d.Hook)}
 	target := literal(d.Jump)
-	if !c.hookAllowed(key, d.Hook) || !c.targetAllowed(key, d, target, adopt) {
-		return
-	}
+	hook, jump := c.hookAllowed(key, d.Hook), c.targetAllowed(key, d, target, adopt)
 	a := Anchor{
 		Key: key, Name: target, Ruleset: c.prog.Name, Span: d.Jump.Span, Target: target, Adopt: adopt,
 		AnyMatch: adopt && d.Match == nil, Collapse: !adopt || literal(d.Duplicates) == "collapse",
@@ -44,6 +42,9 @@ func (c *compilation) anchor(f ir.Family, table string, d *dsl.Anchor, adopt boo
 	a.After = c.refs(d, d.After)
 	a.Before = c.refs(d, d.Before)
 	c.ifMissingNames(d)
+	if !hook || !jump {
+		return
+	}
 	for _, s := range c.jumps(key, d, a.Name) {
 		b := a
 		b.Rule = &ir.Rule{Text: xtables.Print(s, f), Spec: s, Origin: d.Span}

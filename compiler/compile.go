@@ -40,7 +40,7 @@ func Compile(doc *dsl.Document, opt CompileOptions) (*Program, *diag.List) {
 		c.constraints()
 		c.lint()
 	}
-	c.diags.Sort()
+	c.diags.OncePerPlace()
 	return c.prog, c.diags
 }
 
@@ -56,6 +56,8 @@ type compilation struct {
 	decls    []check.Param
 	eachType map[*dsl.ForEach]check.Type
 	eachEnv  map[*dsl.ForEach]*check.Env
+	// valueless tells that a param has no value because its own was refused.
+	valueless bool
 	// helpers are the names of helper chains that are taken.
 	helpers map[string]string
 }

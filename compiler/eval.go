@@ -54,7 +54,8 @@ func (c *compilation) params() bool {
 	c.decls = decls
 	c.eval = &evaluator{c: c, env: env, act: act}
 	c.prog.act = act
-	return !c.diags.HasErrors() || len(values) == len(c.doc.Params)
+	c.valueless = len(values) < len(c.doc.Params)
+	return true
 }
 
 // param is the value of one param: the last one given, else its default.
@@ -180,7 +181,10 @@ func (v *evaluator) run(e *dsl.Expr, want check.Want) (any, bool) {
 	}
 	res, failed := expr.Eval(context.Background(), v.act)
 	if failed != nil {
-		v.c.diags.Add(failed)
+		if !v.c.valueless {
+			// Else it may fail for want of a param whose value was refused already.
+			v.c.diags.Add(failed)
+		}
 		return nil, false
 	}
 	return res.Value, true

@@ -193,6 +193,7 @@ func (p *parsed) compile(own []*dsl.Entry, facts map[string]any, without bool, l
 		compiler.Overlaps(out, list)
 	}
 	compiler.UnusedValues(p.docs, opt.Values, list)
+	list.OncePerPlace()
 	return out
 }
 
