@@ -145,6 +145,9 @@ func (pl *planner) chainChanges(c *Chain, live *ir.Chain, rules []ChainRule) boo
 	old := make([]string, len(stands))
 	for i, r := range stands {
 		old[i] = r.Text
+		if r.Native != nil {
+			old[i] = "native nft rule: " + r.Native.Expr
+		}
 	}
 	neu := make([]string, len(rules))
 	for i, r := range rules {

@@ -137,17 +137,17 @@ func (t *textWriter) chains() {
 
 // line is a change in one line, two for a changed rule.
 func (c Change) line() string {
-	text := c.After
+	text := diag.Visible(c.After)
 	switch {
 	case c.Kind == Removed:
-		text = c.Before
+		text = diag.Visible(c.Before)
 	case c.Kind == Changed:
-		text = c.Before + "\n    " + c.After
+		text = diag.Visible(c.Before) + "\n    " + text
 	}
 	if c.isChain() {
 		text = "chain " + text
 	}
-	return c.Kind.Mark() + " " + diag.Visible(text)
+	return c.Kind.Mark() + " " + text
 }
 
 // isChain tells that a chain comes or goes, not a rule.

@@ -56,13 +56,14 @@ const (
 	fieldMark
 	fieldSport
 	fieldDport
+	fieldPorts // both at once: --sport N --dport M is one comparison
 	fieldTCPFlags
 	fieldValue // an immediate value, for the meta expression behind TRACE
 )
 
 var fieldNames = [...]string{
 	fieldSource: "saddr", fieldDest: "daddr", fieldIn: "iifname", fieldOut: "oifname", fieldProto: "l4proto",
-	fieldFragment: "frag-off", fieldMark: "mark", fieldSport: "sport", fieldDport: "dport", fieldTCPFlags: "tcp flags",
+	fieldFragment: "frag-off", fieldMark: "mark", fieldSport: "sport", fieldDport: "dport", fieldPorts: "ports", fieldTCPFlags: "tcp flags",
 }
 
 // walker is the state of one walk over a rule.
@@ -71,8 +72,7 @@ type walker struct {
 	v6      bool
 	loaded  field
 	masked  bool
-	one     bool  // the immediate value is 1
-	tcpUDP  uint8 // the transport protocol, once it was compared with and is tcp or udp
+	one     bool // the immediate value is 1
 	seen    [fieldValue]bool
 	counted bool
 	acted   bool
@@ -175,15 +175,23 @@ func (w *walker) payload(a *attrs) field {
 		return fieldProto
 	case base == networkHeader && !w.v6 && offset == 6 && n == 2:
 		return fieldFragment
-	case base == transportHeader && w.tcpUDP != 0 && offset == 0 && n == 2:
+	case base == transportHeader && w.ports() && offset == 0 && n == 2:
 		return fieldSport
-	case base == transportHeader && w.tcpUDP != 0 && offset == 2 && n == 2:
+	case base == transportHeader && w.ports() && offset == 2 && n == 2:
 		return fieldDport
-	case base == transportHeader && w.tcpUDP == unix.IPPROTO_TCP && offset == 13 && n == 1:
+	case base == transportHeader && w.ports() && offset == 0 && n == 4:
+		return fieldPorts
+	case base == transportHeader && w.rule.proto == unix.IPPROTO_TCP && offset == 13 && n == 1:
 		return fieldTCPFlags
 	}
 	w.native("@%s,%d,%d", named(payloadBases, base), offset*8, n*8)
 	return fieldNone
+}
+
+// ports tells whether the rule has asked for a protocol whose ports iptables
+// compares by itself; those of the others are xt matches.
+func (w *walker) ports() bool {
+	return w.rule.proto == unix.IPPROTO_TCP || w.rule.proto == unix.IPPROTO_UDP
 }
 
 func (w *walker) meta(a *attrs) {
@@ -234,12 +242,21 @@ func (w *walker) compare(a *attrs) {
 		w.native("%s range", fieldNames[w.loaded])
 	}
 	switch w.loaded {
+	case fieldPorts:
+		// iptables reads no other operator and no mask back.
+		if op != unix.NFT_CMP_EQ || w.masked {
+			w.native("ports")
+		}
+		if w.seen[fieldSport] || w.seen[fieldDport] {
+			w.native("second ports")
+		}
+		w.seen[fieldSport], w.seen[fieldDport] = true, true
 	case fieldMark, fieldSport, fieldDport, fieldTCPFlags:
 		// Written by matches: -m mark can stand twice; twice the same port is caught
 		// below.
 	case fieldProto:
-		if op == unix.NFT_CMP_EQ && len(data) == 1 && (data[0] == unix.IPPROTO_TCP || data[0] == unix.IPPROTO_UDP) {
-			w.tcpUDP = data[0]
+		if op == unix.NFT_CMP_EQ && len(data) == 1 {
+			w.rule.proto = data[0]
 		}
 	case fieldFragment:
 		if !w.masked {
