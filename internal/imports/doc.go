@@ -8,3 +8,5 @@
 // (depguard in .golangci.yml) and says them while one types; this test needs
 // nothing but Go, and also sees packages that nobody has put into the table.
 package imports
+
+//go:generate go test -run TestDeps -update .
