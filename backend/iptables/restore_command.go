@@ -8,6 +8,7 @@ import (
 
 	"hookline/compiler/ir"
 	"hookline/compiler/xtables"
+	"hookline/dsl/diag"
 )
 
 // command is one command line of a restore text.
@@ -135,6 +136,10 @@ func (c *command) arguments(o *ir.Op, args []xtables.Word) error {
 	case ir.OpPolicy:
 		o.Policy = second
 		err = needs(2, "a chain and a policy")
+		if err == nil && c.parser.block.Table == "nat" && second == "DROP" {
+			// -P refuses what `:CHAIN DROP` takes.
+			err = errors.New("the nat table is not for filtering")
+		}
 	case ir.OpRename:
 		o.NewName = second
 		err = needs(2, "a chain and its new name")
@@ -191,6 +196,10 @@ func (c *command) finish(o ir.Op, words []xtables.Word) {
 		return
 	}
 	for _, s := range specs {
+		if err := c.check(s, o.Chain); err != nil {
+			c.refuse(err)
+			return
+		}
 		r := &ir.Rule{Text: xtables.Print(s, c.parser.family), Spec: s, Origin: o.Origin}
 		if c.counted {
 			r.Packets, r.Bytes = c.packets, c.bytes
@@ -198,6 +207,17 @@ func (c *command) finish(o ir.Op, words []xtables.Word) {
 		o.Rule, o.Counted = r, c.counted && !c.parser.opt.Counters
 		c.parser.add(o)
 	}
+}
+
+// check finds what the tool or the kernel would refuse in a rule. What they take
+// and turn into something else is not refused.
+func (c *command) check(s *ir.Spec, chain string) error {
+	for _, e := range xtables.Check(s, c.parser.block.Table, chain, c.parser.family) {
+		if e.Code != diag.Inverted {
+			return &e
+		}
+	}
+	return nil
 }
 
 // dropWait takes -w [SECONDS] and -v off the words: they change no table.

@@ -28,6 +28,7 @@ const (
 	ReasonBadPolicy     Reason = "bad-policy"      // a policy is ACCEPT or DROP
 	ReasonNoSet         Reason = "no-set"          // the rule needs a set that is not there, or is of the other family
 	ReasonBadOp         Reason = "bad-op"          // an op without what its kind needs
+	ReasonToolFails     Reason = "tool-fails"      // the tool cannot do what it should (Quirks)
 )
 
 // ApplyError is the first block that the kernel or the tool would refuse.
@@ -53,8 +54,8 @@ type Quirks struct {
 	// of all its policies to 0, but for those that it is given (iptables 1.8.9,
 	// legacy; libiptc reads the policies' counters as zeroed).
 	CommitZeroesPolicyCounters bool
-	// DashSetsCounters: `:BUILTIN - [n:m]` with --counters sets the counters
-	// (iptables 1.8.9, nft).
+	// DashSetsCounters: `:BUILTIN - [n:m]` sets the policy's counters, without
+	// --counters to 0 (iptables 1.8.9, nft).
 	DashSetsCounters bool
 	// MaxJumps is the number of jumps on end that the kernel takes, 0 if it has no
 	// limit (15 on nft: NFT_JUMP_STACK_SIZE).
@@ -68,6 +69,21 @@ type Quirks struct {
 	// chain's, and a chain made in the same block cannot be renamed (iptables 1.8.9,
 	// nft).
 	RenameAtCommit bool
+	// RedeclareFails: without --noflush a second `:USER -` in a block is refused
+	// (iptables 1.8.9, legacy).
+	RedeclareFails bool
+	// LosesRuleCounters6: --counters sets no counters of IPv6 rules (iptables 1.8.9,
+	// nft; FIELD M-29).
+	LosesRuleCounters6 bool
+	// ZeroKeepsGiven: -Z does not clear the counters that the block itself has given
+	// to rules and policies (iptables 1.8.9, legacy).
+	ZeroKeepsGiven bool
+	// ZeroRefusesGiven: -Z of a rule that the block itself has put in with counters
+	// is refused (iptables 1.8.9, nft).
+	ZeroRefusesGiven bool
+	// WalkEndsAtVerdict: the search for circles does not look behind a rule that is
+	// nothing but a verdict (legacy kernels: mark_source_chains).
+	WalkEndsAtVerdict bool
 	// StaleInsertLimit: -I CHAIN n behind `:CHAIN -` is checked against the number
 	// of rules that the chain had (iptables 1.8.9, nft; FIELD M-44).
 	StaleInsertLimit bool
@@ -83,9 +99,10 @@ func VariantQuirks(v Variant) Quirks {
 		return Quirks{
 			FlushResetsPolicies: true, DashSetsCounters: true, MaxJumps: 15, BuiltinDrop: true,
 			UserPolicy: true, RenameAtCommit: true, StaleInsertLimit: true, ZeroLosesPolicies: true,
+			LosesRuleCounters6: true, ZeroRefusesGiven: true,
 		}
 	case IptablesLegacy:
-		return Quirks{CommitZeroesPolicyCounters: true}
+		return Quirks{CommitZeroesPolicyCounters: true, RedeclareFails: true, ZeroKeepsGiven: true, WalkEndsAtVerdict: true}
 	}
 	return Quirks{}
 }
@@ -172,8 +189,10 @@ type draft struct {
 	fresh   map[string]bool
 	// stale is the number of rules that a chain had before `:CHAIN -`.
 	stale map[string]int
-	// zeroed and policies serve ZeroLosesPolicies.
+	// policies are the chains whose policy the block sets, as they were before.
 	policies map[string]Chain
+	// given are the rules that the block put in with counters.
+	given map[*Rule]bool
 }
 
 // ownership tells how much of a chain is the draft's own copy.

@@ -1,5 +1,7 @@
 package ir
 
+import "iter"
+
 // ref takes note of a rule that the draft puts into a chain.
 func (d *draft) ref(from string, r *Rule) {
 	to := d.jumpTarget(r)
@@ -132,7 +134,6 @@ type walker struct {
 	// depth of a chain: the number of chains on the longest way from it; -1 while
 	// the walk is inside it.
 	depth map[string]int
-	loop  string
 }
 
 // walk goes everywhere a packet can go from a chain. If a circle can be reached
@@ -146,13 +147,7 @@ func (w *walker) walk(name string) (loop string, bad bool) {
 	}
 	w.depth[name] = -1
 	deepest := 0
-	last := ""
-	for _, r := range w.draft.chain(name).Rules {
-		to := r.JumpTarget()
-		if to == "" || to == last || w.draft.chain(to) == nil {
-			continue
-		}
-		last = to
+	for to := range w.draft.next(name) {
 		if loop, bad := w.walk(to); bad {
 			return loop, true
 		}
@@ -176,11 +171,44 @@ func (d *draft) reachable(name string) bool {
 			continue
 		}
 		seen[at] = true
-		for _, r := range d.chain(at).Rules {
-			if to := r.JumpTarget(); to != "" && !seen[to] {
+		for to := range d.next(at) {
+			if !seen[to] {
 				todo = append(todo, to)
 			}
 		}
+	}
+	return false
+}
+
+// next lists the chains to which a packet can go from a chain, as far as the
+// kernel looks; the same one not twice in a row.
+func (d *draft) next(name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		last := ""
+		for _, r := range d.chain(name).Rules {
+			to := r.JumpTarget()
+			if to == "" {
+				if d.quirks.WalkEndsAtVerdict && isVerdict(r.Text) {
+					return
+				}
+				continue
+			}
+			if to == last || d.chain(to) == nil {
+				continue
+			}
+			last = to
+			if !yield(to) {
+				return
+			}
+		}
+	}
+}
+
+// isVerdict tells whether a rule is nothing but a verdict.
+func isVerdict(text string) bool {
+	switch text {
+	case "-j ACCEPT", "-j DROP", "-j RETURN", "-j QUEUE":
+		return true
 	}
 	return false
 }

@@ -58,6 +58,8 @@ func (d *draft) ensure(name string) *ApplyError {
 	switch c := d.chain(name); {
 	case IsBuiltin(d.table.Name, name):
 		return nil // leaves a built-in chain alone (FIELD M-12)
+	case c != nil && d.quirks.RedeclareFails && !d.block.NoFlush:
+		return refuse(name, ReasonChainExists, "the chain is declared twice")
 	case c != nil:
 		if d.stale == nil {
 			d.stale = map[string]int{}
@@ -97,9 +99,8 @@ func (d *draft) policy(o *Op) *ApplyError {
 	}
 	switch o.Policy {
 	case "":
-		if d.quirks.DashSetsCounters && d.block.Counters {
-			c := d.write(o.Chain)
-			c.Packets, c.Bytes = o.Packets, o.Bytes
+		if d.quirks.DashSetsCounters {
+			d.policyCounters(o)
 		}
 		return nil
 	case "ACCEPT", "DROP":
@@ -113,11 +114,17 @@ func (d *draft) policy(o *Op) *ApplyError {
 	if _, again := d.policies[o.Chain]; !again {
 		d.policies[o.Chain] = *c
 	}
-	c.Policy, c.Packets, c.Bytes = o.Policy, 0, 0
+	c.Policy = o.Policy
+	d.policyCounters(o)
+	return nil
+}
+
+func (d *draft) policyCounters(o *Op) {
+	c := d.write(o.Chain)
+	c.Packets, c.Bytes = 0, 0
 	if d.block.Counters {
 		c.Packets, c.Bytes = o.Packets, o.Bytes
 	}
-	return nil
 }
 
 // readable is the op's chain, whose rules have to be known.
@@ -164,10 +171,14 @@ func (d *draft) putRule(o *Op) *ApplyError {
 		at = o.Index - 1
 	}
 	r := o.Rule
-	if !d.block.Counters && !o.Counted && (r.Packets != 0 || r.Bytes != 0) {
-		fresh := *r
-		fresh.Packets, fresh.Bytes = 0, 0
-		r = &fresh
+	switch {
+	case !d.block.Counters && !o.Counted, d.quirks.LosesRuleCounters6 && d.table.Family == IPv6:
+		r = zeroed(r)
+	case r.Packets != 0 || r.Bytes != 0:
+		if d.given == nil {
+			d.given = map[*Rule]bool{}
+		}
+		d.given[r] = true
 	}
 	c = d.writeRules(o.Chain)
 	if o.Kind == OpReplace {
@@ -223,8 +234,11 @@ func (d *draft) delete(name string, at int) {
 func (d *draft) zero(o *Op) *ApplyError {
 	if o.Chain == "" {
 		for _, c := range d.chains {
-			if c != nil {
-				d.zeroChain(c.Name)
+			if c == nil {
+				continue
+			}
+			if err := d.zeroChain(c.Name); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -234,8 +248,7 @@ func (d *draft) zero(o *Op) *ApplyError {
 		return noChain(o.Chain)
 	}
 	if o.Index == 0 {
-		d.zeroChain(o.Chain)
-		return nil
+		return d.zeroChain(o.Chain)
 	}
 	if _, err := d.readable(o.Chain); err != nil {
 		return err
@@ -244,19 +257,36 @@ func (d *draft) zero(o *Op) *ApplyError {
 		return refuse(o.Chain, ReasonIndexTooBig, "cannot zero rule %d: the chain has %d rules", o.Index, len(c.Rules))
 	}
 	c = d.writeRules(o.Chain)
-	c.Rules[o.Index-1] = zeroed(c.Rules[o.Index-1])
+	return d.zeroRule(c, o.Index-1)
+}
+
+// zeroRule clears the counters of one rule of a chain that may be written to.
+func (d *draft) zeroRule(c *Chain, at int) *ApplyError {
+	switch r := c.Rules[at]; {
+	case d.given[r] && d.quirks.ZeroRefusesGiven:
+		return refuse(c.Name, ReasonToolFails, "the tool cannot clear the counters of a rule that the block puts in")
+	case d.given[r] && d.quirks.ZeroKeepsGiven:
+	default:
+		c.Rules[at] = zeroed(r)
+	}
 	return nil
 }
 
-func (d *draft) zeroChain(name string) {
+func (d *draft) zeroChain(name string) *ApplyError {
 	c := d.writeRules(name)
-	c.Packets, c.Bytes = 0, 0
-	for i, r := range c.Rules {
-		c.Rules[i] = zeroed(r)
+	before, set := d.policies[name]
+	if !set || !d.quirks.ZeroKeepsGiven {
+		c.Packets, c.Bytes = 0, 0
 	}
-	if before, ok := d.policies[name]; ok && d.quirks.ZeroLosesPolicies {
+	if set && d.quirks.ZeroLosesPolicies {
 		c.Policy = before.Policy
 	}
+	for i := range c.Rules {
+		if err := d.zeroRule(c, i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func zeroed(r *Rule) *Rule {
