@@ -167,8 +167,8 @@ func (r *reader) fields(n *node, s *Shape) *val {
 			r.list.Errorf(diag.MissingKey, firstLine(n), "%s needs the key %q", s.mapping(), f.Name)
 		}
 	}
-	for _, group := range s.OneOf {
-		r.oneOf(n, s, group)
+	if s.OneOf != nil {
+		r.oneOf(n, s)
 	}
 	return v
 }
@@ -208,20 +208,24 @@ func (n *node) has(key string) bool {
 	return slices.ContainsFunc(n.entries, func(e nodeEntry) bool { return e.key.value == key })
 }
 
-// oneOf makes sure that exactly one key of a group is there.
-func (r *reader) oneOf(n *node, s *Shape, group []string) {
-	var found []*node
+// oneOf makes sure that the keys are of exactly one of the sets in OneOf.
+func (r *reader) oneOf(n *node, s *Shape) {
+	var first *node
+	set := -1
 	for _, e := range n.entries {
-		if slices.Contains(group, e.key.value) {
-			found = append(found, e.key)
+		i := slices.IndexFunc(s.OneOf, func(keys []string) bool { return slices.Contains(keys, e.key.value) })
+		switch {
+		case i < 0 || i == set:
+		case first == nil:
+			first, set = e.key, i
+		default:
+			r.list.Errorf(diag.InvalidValue, e.key.span, "%s cannot have %q beside %q", s.mapping(), e.key.value, first.value).
+				Note(first.span, "%q is here", first.value)
+			return
 		}
 	}
-	switch {
-	case len(found) == 0 && !n.lost && !n.hasUnknown(s): // an unknown key may have been meant
-		r.list.Errorf(diag.MissingKey, firstLine(n), "%s needs one of the keys %s", s.mapping(), strings.Join(group, ", "))
-	case len(found) > 1:
-		r.list.Errorf(diag.InvalidValue, found[1].span, "%s takes only one of the keys %s", s.mapping(), strings.Join(group, ", ")).
-			Note(found[0].span, "the first one is here")
+	if first == nil && !n.lost && !n.hasUnknown(s) { // an unknown key may have been meant
+		r.list.Errorf(diag.MissingKey, firstLine(n), "%s needs one of the keys %s", s.mapping(), strings.Join(slices.Concat(s.OneOf...), ", "))
 	}
 }
 

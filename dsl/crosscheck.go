@@ -23,11 +23,6 @@ func (r *reader) afterwards(d *Document) {
 				r.rule(x)
 			}
 		}
-		for _, a := range append(append([]*Anchor{}, t.Anchors...), t.Adopts...) {
-			for _, ref := range append(append([]*Ref{}, a.After...), a.Before...) {
-				r.ref(ref)
-			}
-		}
 	}
 
 }
@@ -51,23 +46,6 @@ func (r *reader) rule(x *Rule) {
 	if raw != nil && !at.IsZero() && x.Iptables != nil && x.NFT != nil {
 		r.list.Errorf(diag.InvalidValue, at, "match and action are never used: iptables and nft give the text for every backend").
 			Note(x.Iptables.Span, "for iptables").Note(x.NFT.Span, "for nft")
-	}
-}
-
-// ref checks that a reference is of one kind.
-func (r *reader) ref(x *Ref) {
-	kinds := 0
-	for _, is := range []bool{x.Name != nil, x.Chain != nil, x.Participant != nil, x.Glob != nil} {
-		if is {
-			kinds++
-		}
-	}
-	switch kinds {
-	case 0:
-		r.list.Errorf(diag.MissingKey, x.Span, "a reference needs chain, participant, or a condition on a rule")
-	case 1:
-	default:
-		r.list.Errorf(diag.InvalidValue, x.Span, "a reference takes chain, participant, or conditions on a rule, not several of them")
 	}
 }
 

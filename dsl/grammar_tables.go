@@ -153,7 +153,7 @@ func hashlimitShape() *Shape {
 	}
 	return &Shape{
 		Name: "hashlimit", What: "a hashlimit", Doc: "A rate for each group of addresses or ports.",
-		OneOf: [][]string{{"upto", "above"}},
+		OneOf: either("upto", "above"),
 		Fields: []*Field{
 			required("name", one("a name", "web"), "Name of the table of counters in the kernel."),
 			field("upto", one("a rate", "5/minute"), "Holds up to this rate."),
@@ -173,12 +173,8 @@ func hashlimitShape() *Shape {
 var actionWords = []string{"accept", "drop", "return", "reject", "masquerade", "redirect", "log"}
 
 func actionShape() *Shape {
-	args := func(what string, oneOf []string, fields ...*Field) *Shape {
-		s := &Shape{What: what, Fields: fields}
-		if oneOf != nil {
-			s.OneOf = [][]string{oneOf}
-		}
-		return s
+	args := func(what string, oneOf [][]string, fields ...*Field) *Shape {
+		return &Shape{What: what, Fields: fields, OneOf: oneOf}
 	}
 	chain := scalar(chainName, "SITE")
 	yes := one("true", "true")
@@ -198,15 +194,15 @@ func actionShape() *Shape {
 			field("masquerade", args("masquerade", nil, field("randomFully", yes, "Chooses source ports at random.")), "Rewrites the source to the address of the outgoing interface."),
 			field("redirect", args("redirect", nil, field("to", one("a port", "8080"), "Port or range of ports.")), "Rewrites the destination to this host."),
 			field("mark", args("mark", nil, required("set", one("a mark", "0x1/0x1"), "VALUE or VALUE/MASK.")), "Sets the packet's mark."),
-			field("connmark", args("connmark", []string{"set", "save", "restore"},
+			field("connmark", args("connmark", either("set", "save", "restore"),
 				field("set", one("a mark", "0x1/0x1"), "VALUE or VALUE/MASK."),
 				field("save", yes, "true or a mask: copies the packet's mark to the connection."),
 				field("restore", yes, "true or a mask: copies the connection's mark to the packet.")), "Sets or copies the connection's mark."),
-			field("ct", args("ct", []string{"zone", "notrack", "helper"},
+			field("ct", args("ct", either("zone", "notrack", "helper"),
 				field("zone", one("a zone", "1"), "Zone of connection tracking."),
 				field("notrack", yes, "true: the packet is not tracked."),
 				field("helper", one("a conntrack helper", "ftp"), "Helper of the connection.")), "Steers connection tracking."),
-			field("tcpmss", args("tcpmss", []string{"set", "clampToPMTU"},
+			field("tcpmss", args("tcpmss", either("set", "clampToPMTU"),
 				field("set", one("a segment size", "1360"), "Segment size in bytes."),
 				field("clampToPMTU", yes, "true: the size that fits the path.")), "Changes the maximum segment size of TCP."),
 			field("tproxy", args("tproxy", nil, required("port", one("a port", "8080"), "Port of the proxy."),
@@ -219,7 +215,7 @@ func actionShape() *Shape {
 	for _, f := range s.Fields {
 		kinds = append(kinds, f.Name)
 	}
-	s.OneOf = [][]string{kinds}
+	s.OneOf = either(kinds...)
 	return s
 }
 
@@ -227,10 +223,15 @@ func actionShape() *Shape {
 var missingWord = text(TextShape{What: "a value of ifMissing", Enum: []string{"ignore", "fail", "hold"}})
 
 func refShape() *Shape {
+	var conditions []string
+	for _, f := range globFields() {
+		conditions = append(conditions, f.Name)
+	}
 	missing := field("ifMissing", scalar(missingWord, "ignore"), "What to do if the reference is not on the host.")
 	return &Shape{
 		Name: "reference", What: "a reference", Doc: "A participant or a chain by name, {chain: NAME}, {participant: NAME}, or conditions on a rule of which all hold.",
 		Text: refName, Example: "calico",
+		OneOf: [][]string{{"chain"}, {"participant"}, conditions},
 		Fields: append([]*Field{
 			field("chain", scalar(chainName, "KUBE-SERVICES"), "Jumps to this chain, whoever owns it."),
 			field("participant", scalar(refName, "calico"), "Rules of this participant; NAME/tail for those at the end."),
@@ -261,7 +262,7 @@ func placementFields() []*Field {
 
 func anchorShape() *Shape {
 	return &Shape{
-		Name: "anchor", What: "an anchor", Doc: "A jump of ours in a shared chain.", OneOf: [][]string{{"jump", "goto"}},
+		Name: "anchor", What: "an anchor", Doc: "A jump of ours in a shared chain.", OneOf: either("jump", "goto"),
 		Fields: append(placementFields(),
 			field("name", scalar(localName, "entry"), "Name of the anchor; the chain that it jumps to if absent."),
 			field("jump", scalar(chainName, "SITE"), "Chain of ours that the jump goes to."),
@@ -274,7 +275,7 @@ func anchorShape() *Shape {
 func adoptShape() *Shape {
 	duplicates := text(TextShape{What: "a value of duplicates", Enum: []string{"collapse", "keep"}})
 	return &Shape{
-		Name: "adopt", What: "an adopted jump", Doc: "A jump of somebody else whose place and number we manage.", OneOf: [][]string{{"jump", "goto"}},
+		Name: "adopt", What: "an adopted jump", Doc: "A jump of somebody else whose place and number we manage.", OneOf: either("jump", "goto"),
 		Fields: append(placementFields(),
 			field("name", scalar(localName, "entry"), "Name of the entry; the chain that it jumps to if absent."),
 			field("jump", scalar(chainName, "OVN-PREROUTING"), "Chain that the jump goes to."),

@@ -25,7 +25,8 @@ type Shape struct {
 	NonEmpty bool
 	// Fields are the keys of a mapping whose keys are known.
 	Fields []*Field
-	// OneOf lists groups of keys: exactly one key of each group must be there.
+	// OneOf lists sets of keys of which exactly one is used: keys of two sets exclude
+	// each other, and one key at least must be there.
 	OneOf [][]string
 	// Key and Entry describe a mapping whose keys are free.
 	Key   *TextShape
@@ -119,6 +120,15 @@ func list(what string, item *Shape) *Shape {
 
 // field is an optional key.
 func field(name string, s *Shape, doc string) *Field { return &Field{Name: name, Shape: s, Doc: doc} }
+
+// either makes sets of one key each for OneOf.
+func either(keys ...string) [][]string {
+	var out [][]string
+	for _, k := range keys {
+		out = append(out, []string{k})
+	}
+	return out
+}
 
 // required is a key that must be there.
 func required(name string, s *Shape, doc string) *Field {

@@ -36,7 +36,6 @@ type Schema struct {
 	Required             []string           `json:"required,omitempty"`
 	OneOf                []*Schema          `json:"oneOf,omitempty"`
 	AnyOf                []*Schema          `json:"anyOf,omitempty"`
-	AllOf                []*Schema          `json:"allOf,omitempty"`
 	Defs                 map[string]*Schema `json:"$defs,omitempty"`
 }
 
@@ -136,12 +135,15 @@ func (g *grammar) fields(s *dsl.Shape) *Schema {
 			out.Required = append(out.Required, f.Name)
 		}
 	}
-	for _, group := range s.OneOf {
+	for _, set := range s.OneOf {
 		choice := &Schema{}
-		for _, name := range group {
-			choice.OneOf = append(choice.OneOf, &Schema{Required: []string{name}})
+		for _, name := range set {
+			choice.AnyOf = append(choice.AnyOf, &Schema{Required: []string{name}})
 		}
-		out.AllOf = append(out.AllOf, choice)
+		if len(set) == 1 {
+			choice = choice.AnyOf[0]
+		}
+		out.OneOf = append(out.OneOf, choice)
 	}
 	return out
 }

@@ -37,17 +37,17 @@ func Source(dir, root string) (*Schema, error) {
 			s.collect(f)
 		}
 	}
-	if s.types[root] == nil {
+	t := s.types[root]
+	if t == nil {
 		return nil, fmt.Errorf("%s has no type %s", dir, root)
 	}
-	top, err := s.named(root)
+	s.root = root
+	out, err := s.expr(t.spec.Type)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("type %s: %w", root, err)
 	}
-	out := *s.defs[strings.TrimPrefix(top.Ref, "#/$defs/")]
-	delete(s.defs, strings.TrimPrefix(top.Ref, "#/$defs/"))
-	out.Defs = s.defs
-	return &out, nil
+	out.Description, out.Defs = t.doc, s.defs
+	return out, nil
 }
 
 type goType struct {
@@ -58,6 +58,7 @@ type goType struct {
 type source struct {
 	types map[string]*goType
 	defs  map[string]*Schema
+	root  string // stands at the top, not among the definitions
 }
 
 // collect finds the types that a file declares.
@@ -98,6 +99,9 @@ func sentence(doc, name string) string {
 
 // named is a reference to a type of the package.
 func (s *source) named(name string) (*Schema, error) {
+	if name == s.root {
+		return &Schema{Ref: "#"}, nil
+	}
 	t := s.types[name]
 	if t == nil {
 		return nil, fmt.Errorf("unknown type %s", name)
