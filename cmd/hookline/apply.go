@@ -100,11 +100,12 @@ func (a *app) applied(out *converge.Outcome, err error, done string) error {
 	if out.Status == converge.Refused {
 		code = refusedCode(out)
 	}
-	if err != nil {
+	switch {
+	case err == nil || out.Status == converge.Stuck:
+	case out.Wrote:
 		code = exitTakenBack
-		if !out.Wrote {
-			code = exitFault
-		}
+	default:
+		code = exitFault
 	}
 	if werr := a.writeOutcome(out, done); werr != nil {
 		return werr
@@ -120,6 +121,9 @@ func (a *app) applied(out *converge.Outcome, err error, done string) error {
 
 // refusedCode is the code of the plan that was refused: the last one.
 func refusedCode(out *converge.Outcome) int {
+	if out.Diags.HasErrors() {
+		return compiler.ExitCode(out.Diags)
+	}
 	if out.Final != nil && out.Final.Diags.HasErrors() {
 		return compiler.ExitCode(out.Final.Diags)
 	}

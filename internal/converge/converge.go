@@ -111,7 +111,17 @@ func (e *engine) plan(ctx context.Context) (*compiler.Plan, *ir.Snapshot, error)
 		plan := compiler.NewPlan(e.opt.Programs, snap, e.planOpt)
 		plan.Notes = append(plan.Notes, e.session.Notes()...)
 		e.stateLost(plan)
-		if len(plan.Asked)+len(plan.AskedSets) == 0 || e.all {
+		if len(plan.Asked)+len(plan.AskedSets) == 0 {
+			return plan, snap, nil
+		}
+		if e.all {
+			for _, k := range plan.Asked {
+				plan.Diags.Errorf(diag.Unknowable, diag.Span{}, "a constraint asks for %s, which cannot be read", k)
+			}
+			for _, name := range plan.AskedSets {
+				plan.Diags.Errorf(diag.Unknowable, diag.Span{}, "a constraint asks for the set %s, and which sets stand cannot be read", name)
+			}
+			plan.Transaction = ir.Transaction{}
 			return plan, snap, nil
 		}
 		e.wanted = append(e.wanted, plan.Asked...)
@@ -196,15 +206,16 @@ type Outcome struct {
 func Apply(ctx context.Context, opt Options) (out *Outcome, err error) {
 	e, err := open(ctx, opt)
 	if err != nil {
-		return nil, err
+		return &Outcome{Status: Refused, Diags: &diag.List{}}, err
 	}
 	defer func() { err = errors.Join(err, e.session.Close()) }()
-	a := &apply{engine: e, out: &Outcome{Diags: &diag.List{}}, failures: map[string]int{}}
+	a := &apply{engine: e, out: &Outcome{Diags: &diag.List{}}, failures: map[string]int{}, tables: map[ir.TableKey]bool{}}
 	if err := a.run(ctx); err != nil {
 		if a.wrote == nil {
-			return a.out, err
+			return a.out, errors.Join(err, a.forget())
 		}
 		// The machine failed between our commits: what stands is taken back.
+		a.out.Wrote = true
 		if back := a.takeBack(ctx, TakenBack); back != nil {
 			return a.out, errors.Join(err, back)
 		}
@@ -219,11 +230,15 @@ type apply struct {
 	out *Outcome
 	// wrote is the host before our first commit; nil as long as nothing was written.
 	wrote *ir.Snapshot
+	// tables are those that were sent something.
+	tables map[ir.TableKey]bool
 	// failures counts refused lines, by text: one that is refused twice will be
 	// refused always.
 	failures map[string]int
 	waited   time.Duration
 	sent     sent
+	// committed counts our commits of all rounds.
+	committed int
 	// intent tells that records of intent were written; before are the records as
 	// they were ahead of that.
 	intent bool
@@ -245,7 +260,7 @@ func (a *apply) run(ctx context.Context) error {
 		switch {
 		case plan.Diags.HasErrors():
 			if a.waits(plan) {
-				if err := a.opt.Pause(ctx, waitStep); err != nil {
+				if err := a.wait(ctx); err != nil {
 					return err
 				}
 				continue
@@ -264,8 +279,7 @@ func (a *apply) run(ctx context.Context) error {
 			return a.end(ctx, Moved)
 		}
 		if a.wrote != nil && a.alone(snap) {
-			a.out.Diags.Errorf(diag.VerifyMismatch, diag.Span{}, "what was read back is not what was predicted, although nobody else wrote")
-			a.mismatches(plan)
+			a.mismatch(plan)
 			return a.end(ctx, TakenBack)
 		}
 		stop, err := a.write(ctx, plan, snap)
@@ -277,6 +291,29 @@ func (a *apply) run(ctx context.Context) error {
 
 // waitStep is the pause between two tries of --wait.
 const waitStep = 500 * time.Millisecond
+
+// wait pauses without the session: on legacy it holds the lock, and whoever is
+// waited for needs that.
+func (a *apply) wait(ctx context.Context) error {
+	if err := a.session.Close(); err != nil {
+		return err
+	}
+	a.session = closed{}
+	if err := a.opt.Pause(ctx, waitStep); err != nil {
+		return err
+	}
+	session, err := a.opt.Backend.Session(ctx)
+	if err != nil {
+		return err
+	}
+	a.session = session
+	return nil
+}
+
+// closed stands in for a session that was given back.
+type closed struct{ backend.Session }
+
+func (closed) Close() error { return nil }
 
 // waits tells whether a plan's errors may go away by themselves and there is time
 // left.
@@ -297,7 +334,7 @@ func (a *apply) waits(plan *compiler.Plan) bool {
 // done records what stands. A host that was as declared from the start is not
 // written to, and neither is an unchanged record.
 func (a *apply) done(plan *compiler.Plan, snap *ir.Snapshot) error {
-	a.out.Status, a.out.Wrote = Done, a.wrote != nil
+	a.out.Status, a.out.Wrote = Done, a.committed > 0
 	if a.opt.Store == nil {
 		return nil
 	}

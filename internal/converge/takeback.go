@@ -70,22 +70,24 @@ func (a *apply) forget() error {
 	return nil
 }
 
-// stuck names each table of the plan as new, old or unknown.
+// stuck names each table that was written to as new, old or unknown.
 func (a *apply) stuck(ctx context.Context, cause error) {
 	a.out.Status = Stuck
 	a.out.Tables = map[ir.TableKey]string{}
 	a.out.Diags.Errorf(diag.TakeBackFailed, diag.Span{}, "what was committed could not be taken back: %v", cause)
-	_, now, err := a.plan(ctx)
-	for _, b := range a.out.Plan.Transaction.Blocks {
-		k := ir.TableKey{Family: b.Family, Name: b.Table}
+	plan, now, err := a.plan(ctx)
+	for k := range a.tables {
 		a.out.Tables[k] = "unknown"
 		if err != nil {
+			continue
+		}
+		if t := now.State.Table(k.Family, k.Name); t != nil && t.Unreadable != "" {
 			continue
 		}
 		switch {
 		case !a.differs(k, now):
 			a.out.Tables[k] = "old"
-		case a.out.Final != nil && !a.out.Final.Writes(k):
+		case !plan.Diags.HasErrors() && !plan.Writes(k):
 			a.out.Tables[k] = "new"
 		}
 	}

@@ -24,34 +24,38 @@ func (a *apply) write(ctx context.Context, plan *compiler.Plan, snap *ir.Snapsho
 	if a.wrote == nil {
 		a.wrote = snap
 	}
-	a.sent = sent{generation: snap.Generation}
+	a.sent = sent{}
 	a.out.Rounds++
+	for _, b := range plan.Transaction.Blocks {
+		a.tables[ir.TableKey{Family: b.Family, Name: b.Table}] = true
+	}
+	n := 0
 	for _, s := range scripts {
 		err := a.session.Apply(ctx, s)
 		if err == nil {
-			a.sent.commits += commits(s, len(s.Origin))
+			n += commits(s, len(s.Origin)+1)
 			continue
 		}
 		var refused *backend.ScriptError
 		if !errors.As(err, &refused) {
 			return true, err
 		}
-		a.sent.commits += commits(s, refused.Number)
+		a.committed += n + commits(s, refused.Number)
 		return a.refused(ctx, refused)
 	}
+	a.committed += n
+	a.sent = sent{generation: snap.Generation, commits: n}
 	return false, nil
 }
 
-// commits counts the blocks of a script whose COMMIT stands ahead of a line.
-func commits(s backend.Script, before int) int {
+// commits counts the blocks of a script whose COMMIT stands ahead of a line,
+// counted from 1.
+func commits(s backend.Script, line int) int {
 	n := 0
-	for i := 0; i+1 < min(before, len(s.Origin)); i++ {
-		if s.Origin[i].Block != s.Origin[i+1].Block {
+	for i := range min(line-1, len(s.Origin)) {
+		if i+1 == len(s.Origin) || s.Origin[i].Block != s.Origin[i+1].Block {
 			n++
 		}
-	}
-	if before == len(s.Origin) {
-		n++
 	}
 	return n
 }
@@ -93,6 +97,9 @@ func (a *apply) refused(ctx context.Context, e *backend.ScriptError) (stop bool,
 		at = l.Span
 	}
 	a.out.Diags.Errorf(diag.ToolRefused, at, "%s refused line %d of its input: %s", e.Tool, e.Number, e.Message)
+	if a.committed == 0 {
+		return true, a.end(ctx, Refused)
+	}
 	return true, a.end(ctx, TakenBack)
 }
 
@@ -112,8 +119,11 @@ func (a *apply) checkGuard(ctx context.Context, e *backend.ScriptError) error {
 	}
 	for _, r := range c.Rules {
 		if r.Text == text {
-			if a.failures["guard "+compiler.GuardKey(key, text)]++; a.failures["guard "+compiler.GuardKey(key, text)] > 1 {
-				a.planOpt.DropGuards[compiler.GuardKey(key, text)] = true
+			guard := compiler.GuardKey(key, text)
+			if a.failures["guard "+guard]++; a.failures["guard "+guard] > 1 {
+				a.planOpt.DropGuards[guard] = true
+				a.out.Diags.Warnf(diag.GuardDropped, e.Line().Span,
+					"the place is not guarded: %s does not find %q in %s, although it stands there", e.Tool, text, key)
 			}
 			return nil
 		}
@@ -122,22 +132,33 @@ func (a *apply) checkGuard(ctx context.Context, e *backend.ScriptError) error {
 }
 
 // sent is what was written since the last read, for telling whether anybody else
-// wrote.
+// wrote. It is zero unless all of a plan was committed: what was refused has to
+// be sent again, whoever wrote.
 type sent struct {
 	generation uint32
 	commits    int
 }
 
 // alone proves that nobody else wrote between the read before our commits and the
-// last read: every commit of nf_tables counts one generation (FIELD M-7).
+// last read: every commit of nf_tables counts one generation (FIELD M-7). Legacy
+// tables have no generation, and a writer with another lock file is not kept out
+// (M-53): there it cannot be told.
 func (a *apply) alone(now *ir.Snapshot) bool {
 	return a.sent.generation != 0 && now.Generation == a.sent.generation+uint32(a.sent.commits)
 }
 
-// mismatches lists what a plan of the read-back would still change.
-func (a *apply) mismatches(plan *compiler.Plan) {
+// mismatch reports what a plan of the read-back would still change.
+func (a *apply) mismatch(plan *compiler.Plan) {
+	d := a.out.Diags.Errorf(diag.VerifyMismatch, diag.Span{}, "what was read back is not what was predicted, although nobody else wrote")
 	for _, c := range plan.Changes {
-		a.out.Diags.Errorf(diag.VerifyMismatch, c.Source, "%s: %s %q, wanted %q", c.Key, c.Kind, c.Before, c.After)
+		switch {
+		case c.Before == "":
+			d.Note(c.Source, "%s: %q is not there", c.Key, c.After)
+		case c.After == "":
+			d.Note(c.Source, "%s: %q is there", c.Key, c.Before)
+		default:
+			d.Note(c.Source, "%s: %q is there, not %q", c.Key, c.Before, c.After)
+		}
 	}
 }
 
@@ -166,7 +187,7 @@ func (a *apply) learnSpelling(plan *compiler.Plan, snap *ir.Snapshot) bool {
 
 // end settles an outcome that is not done.
 func (a *apply) end(ctx context.Context, status Status) error {
-	a.out.Status, a.out.Wrote = status, a.wrote != nil
+	a.out.Status, a.out.Wrote = status, a.committed > 0
 	if a.wrote == nil {
 		return nil
 	}

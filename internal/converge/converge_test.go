@@ -1,0 +1,498 @@
+package converge_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"hookline/backend"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+	"hookline/internal/converge"
+)
+
+func TestApplyPlacesAndProves(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		out := apply(t, converge.Options{Backend: h, Programs: programs(t, site)})
+		must(t, out, converge.Done)
+		if out.Rounds != 1 || !out.Wrote || out.Final == nil || !out.Final.Empty() {
+			t.Errorf("rounds %d, wrote %v, final %v: want one round and an empty final plan", out.Rounds, out.Wrote, out.Final)
+		}
+		for _, c := range []struct {
+			key  ir.ChainKey
+			want []string
+		}{{input4, wantInput}, {input6, wantInput}, {pre4, wantPre}} {
+			if d := cmp.Diff(c.want, rules(t, h.State(), c.key)); d != "" {
+				t.Errorf("%s mismatch (-want +got):\n%s", c.key, d)
+			}
+		}
+	})
+}
+
+func TestApplyUnchangedWritesNothing(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		opt := converge.Options{Backend: h, Programs: programs(t, site)}
+		must(t, apply(t, opt), converge.Done)
+		n := len(h.scripts)
+		out := apply(t, opt)
+		must(t, out, converge.Done)
+		if out.Wrote || out.Rounds != 0 || len(h.scripts) != n {
+			t.Errorf("a second apply sent %d scripts, wrote %v, rounds %d: want none", len(h.scripts)-n, out.Wrote, out.Rounds)
+		}
+	})
+}
+
+func TestApplyRemoveGivesTheHostBack(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		before := dump(h.State())
+		opt := converge.Options{Backend: h, Programs: programs(t, site)}
+		must(t, apply(t, opt), converge.Done)
+		opt.Remove = true
+		must(t, apply(t, opt), converge.Done)
+		if d := cmp.Diff(before, dump(h.State())); d != "" {
+			t.Errorf("after remove (-before +after):\n%s", d)
+		}
+	})
+}
+
+// Calico takes its jump out and puts it back at the top between our read and our
+// write: the guard of the whole block fails, and the next round finds everything.
+func TestApplyRetriesAfterAGuard(t *testing.T) {
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	h.apply = func(n int, s backend.Script, next func(backend.Script) error) error {
+		const jump = `INPUT -m comment --comment "cali:Cz_u1IQiXIMmKD4c" -j cali-INPUT`
+		if n == 0 {
+			h.Replace(after(t, h.State(), ir.IPv4, "*filter\n-D "+jump+"\nCOMMIT\n"))
+			err := next(s)
+			h.Replace(after(t, h.State(), ir.IPv4, "*filter\n-I "+jump+"\nCOMMIT\n"))
+			var refused *backend.ScriptError
+			if !errors.As(err, &refused) || !refused.Guard() {
+				t.Errorf("the script met a chain without its witness and was answered with %v, want a failed guard", err)
+			}
+			return err
+		}
+		return next(s)
+	}
+	out := apply(t, converge.Options{Backend: h, Programs: programs(t, site)})
+	must(t, out, converge.Done)
+	if out.Rounds != 2 {
+		t.Errorf("rounds %d, want 2", out.Rounds)
+	}
+	if d := cmp.Diff(wantInput, rules(t, h.State(), input4)); d != "" {
+		t.Errorf("INPUT (-want +got):\n%s", d)
+	}
+	if out.Final.Diags.Has(diag.GuardDropped) {
+		t.Error("the guard was dropped, although its rule was really gone")
+	}
+}
+
+// FIELD M-49: iptables may not find a rule by the text that it prints. The guard
+// then fails for ever, although its rule stands.
+func TestApplyDropsAGuardThatLies(t *testing.T) {
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+		return refuse(s, "-C INPUT -j KUBE-FIREWALL", "iptables: Bad rule (does a matching rule exist in that chain?).", next)
+	}
+	store := converge.OpenStore(t.TempDir())
+	out := apply(t, converge.Options{Backend: h, Programs: programs(t, site), Store: store})
+	must(t, out, converge.Done)
+	if d := cmp.Diff(wantInput, rules(t, h.State(), input4)); d != "" {
+		t.Errorf("INPUT (-want +got):\n%s", d)
+	}
+	if !out.Diags.Has(diag.GuardDropped) {
+		t.Errorf("no warning %s: %v", diag.GuardDropped, out.Diags.All())
+	}
+}
+
+func TestApplyTakesBackWhatWasCommitted(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		before := dump(h.State())
+		h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+			if s.Family == ir.IPv6 {
+				return refuse(s, "-A SITE_INPUT -p tcp", "unknown option", next)
+			}
+			return next(s)
+		}
+		out := apply(t, converge.Options{Backend: h, Programs: programs(t, site)})
+		must(t, out, converge.TakenBack)
+		if d := cmp.Diff(before, dump(h.State())); d != "" {
+			t.Errorf("the host after taking back (-before +after):\n%s", d)
+		}
+		if !out.Wrote {
+			t.Error("Wrote is false, but the IPv4 tables were committed")
+		}
+		d := out.Diags.All()
+		if len(d) != 1 || d[0].Code != diag.ToolRefused || d[0].Span.Text() != `"-p tcp -m tcp --dport 22 -j ACCEPT"` {
+			t.Errorf("findings %v, want one %s at the rule's YAML", out.Diags.Err(), diag.ToolRefused)
+		}
+	})
+}
+
+// Nothing was committed: it is the input that is at fault, not something that had
+// to be taken back.
+func TestApplyRefusedAtTheFirstCommit(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		before := dump(h.State())
+		h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+			return refuse(s, "-A SITE_PRE", "unknown option", next)
+		}
+		store := converge.OpenStore(t.TempDir())
+		out := apply(t, converge.Options{Backend: h, Programs: programs(t, site), Store: store})
+		must(t, out, converge.Refused)
+		if d := cmp.Diff(before, dump(h.State())); d != "" || out.Wrote {
+			t.Errorf("wrote %v (-before +after):\n%s", out.Wrote, d)
+		}
+		d := out.Diags.All()
+		if len(d) != 1 || d[0].Code != diag.ToolRefused || d[0].Span.Text() != `"-p tcp -m tcp --dport 80 -j RETURN"` {
+			t.Errorf("findings %v, want one %s at the rule's YAML", out.Diags.Err(), diag.ToolRefused)
+		}
+		if records, err := store.Load(); err != nil || len(records) > 0 {
+			t.Errorf("records %v, %v: want none, as before", records, err)
+		}
+	})
+}
+
+// The second of three commits fails once: the host is read again and only what
+// is missing is sent.
+func TestApplyRetriesTheRest(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		failed := false
+		h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+			if !failed && s.Family == ir.IPv4 {
+				failed = true
+				return refuse(s, "*filter", "Resource temporarily unavailable", next)
+			}
+			return next(s)
+		}
+		out := apply(t, converge.Options{Backend: h, Programs: programs(t, site)})
+		must(t, out, converge.Done)
+		if out.Rounds != 2 {
+			t.Errorf("rounds %d, want 2", out.Rounds)
+		}
+		for _, s := range h.scripts[1:] {
+			if strings.Contains(s.Text, "*nat") {
+				t.Errorf("nat was committed and is sent again:\n%s", s.Text)
+			}
+		}
+		if d := cmp.Diff(wantInput, rules(t, h.State(), input6)); d != "" {
+			t.Errorf("ipv6 INPUT (-want +got):\n%s", d)
+		}
+	})
+}
+
+// The filter table refuses our commit, and nat refuses to be given back: nat
+// stands as new, the others as old.
+func TestApplyStuckNamesEachTable(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		committed := false
+		h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+			if committed && strings.HasPrefix(s.Text, "*nat") {
+				return refuse(s, "*nat", "Device or resource busy", next)
+			}
+			committed = committed || strings.HasPrefix(s.Text, "*nat")
+			return refuse(s, "*filter", "Device or resource busy", next)
+		}
+		out := apply(t, converge.Options{Backend: h, Programs: programs(t, site)})
+		must(t, out, converge.Stuck)
+		want := map[ir.TableKey]string{
+			{Family: ir.IPv4, Name: "nat"}:    "new",
+			{Family: ir.IPv4, Name: "filter"}: "old",
+			{Family: ir.IPv6, Name: "filter"}: "old",
+		}
+		if d := cmp.Diff(want, out.Tables); d != "" {
+			t.Errorf("tables (-want +got):\n%s", d)
+		}
+		if !out.Diags.Has(diag.TakeBackFailed) || !out.Diags.Has(diag.ToolRefused) {
+			t.Errorf("findings %v, want %s and %s", out.Diags.Err(), diag.ToolRefused, diag.TakeBackFailed)
+		}
+	})
+}
+
+// A table that cannot be read any more is neither new nor old.
+func TestApplyStuckUnknown(t *testing.T) {
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	hidden := false
+	h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+		err := refuse(s, "*filter", "Device or resource busy", next)
+		hidden = err != nil
+		return err
+	}
+	h.read = func(n int, snap *ir.Snapshot) {
+		for _, tab := range snap.State.Tables {
+			if hidden && n > 1 && tab.Family == ir.IPv4 && tab.Name == "nat" {
+				tab.Unreadable, tab.Chains, tab.Partial = "table `nat' is incompatible, use 'nft' tool", nil, true
+			}
+		}
+	}
+	out := apply(t, converge.Options{Backend: h, Programs: programs(t, site)})
+	must(t, out, converge.Stuck)
+	if got := out.Tables[ir.TableKey{Family: ir.IPv4, Name: "nat"}]; got != "unknown" {
+		t.Errorf("nat is %q, want unknown", got)
+	}
+}
+
+// Somebody takes our jump out after every one of our commits.
+func TestApplyGivesUpAndGivesBack(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		before := dump(h.State())
+		const jump = `INPUT -m comment --comment "hookline:site" -j SITE_INPUT`
+		h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+			err := next(s)
+			if s.Family == ir.IPv4 && strings.Contains(s.Text, "-I INPUT") {
+				h.Replace(after(t, h.State(), ir.IPv4, "*filter\n-D "+jump+"\nCOMMIT\n"))
+			}
+			return err
+		}
+		out := apply(t, converge.Options{Backend: h, Programs: programs(t, site)})
+		must(t, out, converge.Moved)
+		if out.Rounds < 2 || out.Rounds > 20 {
+			t.Errorf("%d rounds: want some, and a bound", out.Rounds)
+		}
+		if !out.Diags.Has(diag.RaceLost) {
+			t.Errorf("findings %v, want %s", out.Diags.Err(), diag.RaceLost)
+		}
+		if d := cmp.Diff(before, dump(h.State())); d != "" {
+			t.Errorf("something of ours stands after the race was lost (-before +after):\n%s", d)
+		}
+	})
+}
+
+// The tool says that it committed, the generation counter agrees that nobody else
+// did, and yet a rule of ours means something else.
+func TestApplyWrongReadBack(t *testing.T) {
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	before := dump(h.State())
+	h.read = func(_ int, snap *ir.Snapshot) {
+		for _, tab := range snap.State.Tables {
+			for _, c := range tab.Chains {
+				if c.Name != "SITE_INPUT" {
+					continue
+				}
+				for i, r := range c.Rules {
+					if strings.Contains(r.Text, "--dport 22 ") {
+						c.Rules[i] = &ir.Rule{Text: strings.Replace(r.Text, "22", "23", 1)}
+					}
+				}
+			}
+		}
+	}
+	out := apply(t, converge.Options{Backend: h, Programs: programs(t, site)})
+	must(t, out, converge.TakenBack)
+	if !out.Diags.Has(diag.VerifyMismatch) {
+		t.Errorf("findings %v, want %s", out.Diags.Err(), diag.VerifyMismatch)
+	}
+	if d := cmp.Diff(before, dump(h.State())); d != "" {
+		t.Errorf("the host after taking back (-before +after):\n%s", d)
+	}
+}
+
+func TestApplyBaseDigest(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		opt := converge.Options{Backend: h, Programs: programs(t, site)}
+		plan, err := converge.Plan(context.Background(), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opt.BaseDigest = plan.BaseDigest
+		h.Replace(after(t, h.State(), ir.IPv4, "*filter\n-A INPUT -i wt0 -j ACCEPT\nCOMMIT\n"))
+		before := dump(h.State())
+		out := apply(t, opt)
+		must(t, out, converge.Moved)
+		if !out.Diags.Has(diag.HostMoved) || out.Wrote || len(h.scripts) > 0 || dump(h.State()) != before {
+			t.Errorf("findings %v, wrote %v, %d scripts: want %s and nothing written", out.Diags.Err(), out.Wrote, len(h.scripts), diag.HostMoved)
+		}
+		h.Replace(state(t, node4, node6))
+		must(t, apply(t, opt), converge.Done)
+	})
+}
+
+// A change outside of what the plan rests on does not make it stale.
+func TestApplyBaseDigestIgnoresOthers(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		opt := converge.Options{Backend: h, Programs: programs(t, site)}
+		plan, err := converge.Plan(context.Background(), opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		opt.BaseDigest = plan.BaseDigest
+		h.Replace(after(t, h.State(), ir.IPv4, "*filter\n-A KUBE-FIREWALL -d 127.0.0.0/8 -j DROP\n-A OUTPUT -j KUBE-FIREWALL\nCOMMIT\n"))
+		must(t, apply(t, opt), converge.Done)
+	})
+}
+
+func TestApplyWaits(t *testing.T) {
+	const crossed = `*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:KUBE-FIREWALL - [0:0]
+:cali-INPUT - [0:0]
+-A INPUT -j KUBE-FIREWALL
+-A INPUT -m comment --comment "cali:Cz_u1IQiXIMmKD4c" -j cali-INPUT
+COMMIT
+`
+	tests := []struct {
+		name  string
+		wait  time.Duration
+		fixed int // the pause after which Calico is back at the top; 0: never
+		want  converge.Status
+	}{
+		{name: "no wait", want: converge.Refused},
+		{name: "repaired in time", wait: time.Minute, fixed: 3, want: converge.Done},
+		{name: "never repaired", wait: 5 * time.Second, want: converge.Refused},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			h := newHost(t, ir.IptablesNFT, crossed, node6)
+			pauses := 0
+			opt := converge.Options{Backend: h, Programs: programs(t, strings.Split(site, "    nat:\n")[0]), Wait: tt.wait}
+			opt.Pause = func(ctx context.Context, d time.Duration) error {
+				if d <= 0 {
+					t.Errorf("a pause of %v", d)
+				}
+				if pauses++; pauses == tt.fixed {
+					const jump = `INPUT -m comment --comment "cali:Cz_u1IQiXIMmKD4c" -j cali-INPUT`
+					h.Replace(after(t, h.State(), ir.IPv4, "*filter\n-D "+jump+"\n-I "+jump+"\nCOMMIT\n"))
+				}
+				return ctx.Err()
+			}
+			out := apply(t, opt)
+			must(t, out, tt.want)
+			if tt.want == converge.Refused && (out.Wrote || len(h.scripts) > 0 || !out.Plan.Diags.Has(diag.CrossingBounds)) {
+				t.Errorf("wrote %v, plan %v: want crossing bounds and nothing written", out.Wrote, out.Plan.Diags.Err())
+			}
+			if (pauses > 0) != (tt.wait > 0) || pauses > 1000 {
+				t.Errorf("%d pauses within %v", pauses, tt.wait)
+			}
+		})
+	}
+}
+
+// A mistake in the ruleset does not go away by itself.
+func TestApplyWaitsForNothingElse(t *testing.T) {
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	pauses := 0
+	loop := strings.Replace(site, `- "-p tcp -m tcp --dport 22 -j ACCEPT"`, `- "-j SITE_INPUT"`, 1)
+	out := apply(t, converge.Options{Backend: h, Programs: programs(t, loop), Wait: time.Hour, Pause: noPause(&pauses)})
+	must(t, out, converge.Refused)
+	if pauses > 0 || !out.Plan.Diags.Has(diag.ChainLoop) {
+		t.Errorf("%d pauses, plan %v: want none, and %s", pauses, out.Plan.Diags.Err(), diag.ChainLoop)
+	}
+}
+
+func TestApplyCancelledInTheMiddle(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		before := dump(h.State())
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		h.apply = func(n int, s backend.Script, next func(backend.Script) error) error {
+			err := next(s)
+			if n == 0 {
+				cancel()
+			}
+			return err
+		}
+		store := converge.OpenStore(t.TempDir())
+		out, err := converge.Apply(ctx, converge.Options{Backend: h, Programs: programs(t, site), Store: store})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want %v", err, context.Canceled)
+		}
+		must(t, out, converge.TakenBack)
+		if !out.Wrote {
+			t.Error("Wrote is false, but IPv4 was committed")
+		}
+		if d := cmp.Diff(before, dump(h.State())); d != "" {
+			t.Errorf("the host after taking back (-before +after):\n%s", d)
+		}
+		if records, err := store.Load(); err != nil || len(records) > 0 {
+			t.Errorf("records %v, %v: want none, as before", records, err)
+		}
+	})
+}
+
+// The process is killed when the first of three commits stands: nothing is taken
+// back, and the next apply converges.
+func TestApplyAfterAKill(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		dir := t.TempDir()
+		opt := converge.Options{Backend: h, Programs: programs(t, site), Store: converge.OpenStore(dir)}
+		h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+			if err := next(first(s, strings.Count(s.Text[:strings.Index(s.Text, "COMMIT\n")], "\n")+1)); err != nil {
+				t.Error(err)
+			}
+			panic("killed")
+		}
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the apply went on")
+				}
+			}()
+			_, _ = converge.Apply(context.Background(), opt)
+		}()
+		if d := cmp.Diff(wantPre, rules(t, h.State(), pre4)); d != "" {
+			t.Fatalf("nat was to be committed (-want +got):\n%s", d)
+		}
+		records, err := converge.OpenStore(dir).Load()
+		if err != nil || len(records) != 1 || records[0].Status != "intent" {
+			t.Errorf("records %+v, %v: want one intent", records, err)
+		}
+		h.apply = nil
+		must(t, apply(t, opt), converge.Done)
+		for _, k := range []ir.ChainKey{input4, input6} {
+			if d := cmp.Diff(wantInput, rules(t, h.State(), k)); d != "" {
+				t.Errorf("%s (-want +got):\n%s", k, d)
+			}
+		}
+		records, err = converge.OpenStore(dir).Load()
+		if err != nil || len(records) != 1 || records[0].Status != "applied" {
+			t.Errorf("records %+v, %v: want one, applied", records, err)
+		}
+	})
+}
+
+// A crash between the steps of another tool, or an older version of ours, leaves
+// copies of our jump, an old jump with another match, and a chain that nobody
+// declares any more.
+func TestApplyClearsLeftovers(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		h.Replace(after(t, h.State(), ir.IPv4, `*filter
+:SITE_INPUT - [0:0]
+:SITE_OLD - [0:0]
+-A SITE_OLD -j DROP
+-I INPUT -m comment --comment "hookline:site" -j SITE_INPUT
+-A INPUT -m comment --comment "hookline:site" -j SITE_INPUT
+-A INPUT -i mgmt-br -m comment --comment "hookline:site" -j SITE_INPUT
+-A FORWARD -j SITE_OLD
+COMMIT
+`))
+		out := apply(t, converge.Options{Backend: h, Programs: programs(t, site)})
+		must(t, out, converge.Done)
+		if d := cmp.Diff(wantInput, rules(t, h.State(), input4)); d != "" {
+			t.Errorf("INPUT (-want +got):\n%s", d)
+		}
+		if got := rules(t, h.State(), ir.ChainKey{Family: ir.IPv4, Table: "filter", Chain: "FORWARD"}); len(got) > 0 {
+			t.Errorf("FORWARD holds %q, want nothing", got)
+		}
+		if strings.Contains(dump(h.State()), "SITE_OLD") {
+			t.Error("the stale chain stands")
+		}
+	})
+}

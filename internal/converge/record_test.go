@@ -1,0 +1,215 @@
+package converge_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"hookline/backend"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+	"hookline/internal/converge"
+)
+
+func load(t *testing.T, s *converge.Store) []converge.Record {
+	t.Helper()
+	records, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
+}
+
+func TestRecordsIntentThenApplied(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		store := converge.OpenStore(t.TempDir())
+		h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+			if r := load(t, store); len(r) != 1 || r[0].Status != "intent" {
+				t.Errorf("at the first commit the record is %+v, want an intent", r)
+			}
+			return next(s)
+		}
+		must(t, apply(t, converge.Options{Backend: h, Programs: programs(t, site), Store: store}), converge.Done)
+		want := []converge.Record{{
+			FormatVersion: 1, Name: "site", Version: "1.0.0", Status: "applied", Variant: string(v),
+			Owns: []string{"SITE_*", "SITE_INPUT.*", "SITE_PRE.*"}, Declared: []string{"SITE_INPUT", "SITE_PRE"},
+		}}
+		if d := cmp.Diff(want, load(t, store), cmpopts.EquateEmpty()); d != "" {
+			t.Errorf("records (-want +got):\n%s", d)
+		}
+	})
+}
+
+func TestRecordsUnchangedAreNotWritten(t *testing.T) {
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	dir := t.TempDir()
+	opt := converge.Options{Backend: h, Programs: programs(t, site), Store: converge.OpenStore(dir)}
+	must(t, apply(t, opt), converge.Done)
+	file := filepath.Join(dir, "rulesets", "site.json")
+	before, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t, apply(t, opt), converge.Done)
+	now, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A record is written to a new file that takes the old one's place.
+	if !os.SameFile(before, now) {
+		t.Error("an unchanged record was written again")
+	}
+}
+
+func TestRecordsAreForgottenByRemove(t *testing.T) {
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	opt := converge.Options{Backend: h, Programs: programs(t, site), Store: converge.OpenStore(t.TempDir())}
+	must(t, apply(t, opt), converge.Done)
+	opt.Remove = true
+	must(t, apply(t, opt), converge.Done)
+	if r := load(t, opt.Store); len(r) > 0 {
+		t.Errorf("records %+v, want none", r)
+	}
+}
+
+// After a taken back apply the record says what it said before.
+func TestRecordsOfATakenBackApply(t *testing.T) {
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	opt := converge.Options{Backend: h, Programs: programs(t, site), Store: converge.OpenStore(t.TempDir())}
+	must(t, apply(t, opt), converge.Done)
+	want := load(t, opt.Store)
+	h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+		if s.Family == ir.IPv6 {
+			return refuse(s, "-A SITE_INPUT -p udp", "unknown option", next)
+		}
+		return next(s)
+	}
+	opt.Programs = programs(t, strings.NewReplacer("1.0.0", "2.0.0", "-p tcp -m tcp --dport 22", "-p udp -m udp --dport 53").Replace(site))
+	must(t, apply(t, opt), converge.TakenBack)
+	if d := cmp.Diff(want, load(t, opt.Store)); d != "" {
+		t.Errorf("records (-before +after):\n%s", d)
+	}
+}
+
+// What an earlier version declared is found by the record alone.
+func TestRecordsFindWhatWasDeclared(t *testing.T) {
+	v1 := strings.NewReplacer(`owns: {chains: ["SITE_*"]}`, "families: [ipv4]", "SITE_", "EDGE_").Replace(site)
+	v2 := strings.NewReplacer("EDGE_PRE", "RIM_PRE", "1.0.0", "1.1.0").Replace(v1)
+	for _, lost := range []bool{false, true} {
+		t.Run(map[bool]string{false: "kept", true: "lost"}[lost], func(t *testing.T) {
+			h := newHost(t, ir.IptablesNFT, node4, node6)
+			store := converge.OpenStore(t.TempDir())
+			must(t, apply(t, converge.Options{Backend: h, Programs: programs(t, v1), Store: store}), converge.Done)
+			if lost {
+				store = converge.OpenStore(t.TempDir())
+			}
+			out := apply(t, converge.Options{Backend: h, Programs: programs(t, v2), Store: store})
+			must(t, out, converge.Done)
+			if got := strings.Contains(dump(h.State()), "EDGE_PRE"); got != lost {
+				t.Errorf("EDGE_PRE stands: %v, want %v", got, lost)
+			}
+			if got := out.Plan.Diags.Has(diag.StateLost); got != lost {
+				t.Errorf("warned that the record is lost: %v, want %v", got, lost)
+			}
+			if r := load(t, store); len(r) != 1 || r[0].Version != "1.1.0" {
+				t.Errorf("records %+v, want version 1.1.0", r)
+			}
+		})
+	}
+}
+
+func TestRecordsRefuseOverlap(t *testing.T) {
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	store := converge.OpenStore(t.TempDir())
+	must(t, apply(t, converge.Options{Backend: h, Programs: programs(t, site), Store: store}), converge.Done)
+	n := len(h.scripts)
+	other := strings.Replace(site, "name: site", "name: other", 1)
+	out := apply(t, converge.Options{Backend: h, Programs: programs(t, other), Store: store})
+	must(t, out, converge.Refused)
+	if !out.Plan.Diags.Has(diag.OwnershipOverlap) || len(h.scripts) != n {
+		t.Errorf("plan %v, %d scripts: want %s and none", out.Plan.Diags.Err(), len(h.scripts)-n, diag.OwnershipOverlap)
+	}
+}
+
+func TestRecordsThatCannotBeRead(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"not JSON", "{", "site.json"},
+		{"a later version", `{"formatVersion": 99, "name": "site"}`, "version 99"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.MkdirAll(filepath.Join(dir, "rulesets"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, "rulesets", "site.json"), []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			h := newHost(t, ir.IptablesNFT, node4, node6)
+			_, err := converge.Apply(context.Background(), converge.Options{Backend: h, Programs: programs(t, site), Store: converge.OpenStore(dir)})
+			if err == nil || !strings.Contains(err.Error(), tt.want) || len(h.scripts) > 0 {
+				t.Errorf("error %v, %d scripts: want %q and none", err, len(h.scripts), tt.want)
+			}
+		})
+	}
+}
+
+// A tool prints a part that we cannot decode in other words (FIELD M-52). That is
+// no drift: it is a warning once, and the record keeps the spelling.
+func TestRecordsKeepSpelling(t *testing.T) {
+	const sent, printed = `-m string --string ads --algo bm --to 65535 -j RETURN`, `-m string --string ads --algo bm --to 0xffff -j RETURN`
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	h.read = func(_ int, snap *ir.Snapshot) {
+		snap.Tools = map[string]string{"iptables-nft": "1.8.9"}
+		for _, tab := range snap.State.Tables {
+			for _, c := range tab.Chains {
+				for i, r := range c.Rules {
+					if strings.Contains(r.Text, "--algo bm") {
+						c.Rules[i] = &ir.Rule{Text: printed}
+					}
+				}
+			}
+		}
+	}
+	store := converge.OpenStore(t.TempDir())
+	opt := converge.Options{Backend: h, Store: store,
+		Programs: programs(t, strings.Replace(site, "-p tcp -m tcp --dport 80 -j RETURN", sent, 1))}
+	out := apply(t, opt)
+	must(t, out, converge.Done)
+	if !out.Diags.Has(diag.Respelled) || out.Diags.HasErrors() || out.Rounds != 1 {
+		t.Errorf("findings %v, rounds %d: want the warning %s and one round", out.Diags.All(), out.Rounds, diag.Respelled)
+	}
+	r := load(t, store)
+	if len(r) != 1 || len(r[0].Respelled) != 1 || r[0].Respelled[0].Printed != printed {
+		t.Errorf("records %+v, want the spelling", r)
+	}
+	n := len(h.scripts)
+	out = apply(t, opt)
+	must(t, out, converge.Done)
+	if out.Wrote || len(h.scripts) != n || out.Diags.Len() > 0 {
+		t.Errorf("a second apply wrote %v, found %v: want nothing", out.Wrote, out.Diags.All())
+	}
+}
+
+// A state directory that cannot be written to ends the apply before the host is
+// touched.
+func TestRecordsThatCannotBeWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	if err := os.Symlink("nowhere/at/all", dir); err != nil {
+		t.Fatal(err)
+	}
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	before := dump(h.State())
+	out, err := converge.Apply(context.Background(), converge.Options{
+		Backend: h, Programs: programs(t, site), Store: converge.OpenStore(dir),
+	})
+	if err == nil || out.Wrote || len(h.scripts) > 0 || dump(h.State()) != before {
+		t.Errorf("error %v, wrote %v, %d scripts: want an error and nothing written", err, out.Wrote, len(h.scripts))
+	}
+}
