@@ -59,6 +59,9 @@ func (r *restorer) run() error {
 	if r.now == nil {
 		return nil
 	}
+	if err := r.readable(); err != nil {
+		return err
+	}
 	for _, c := range r.now.Chains {
 		if !c.Read || r.ours(c.Name) {
 			continue
@@ -71,6 +74,26 @@ func (r *restorer) run() error {
 		if r.ours(c.Name) && r.before.Chain(c.Name) == nil {
 			r.ops = append(r.ops, ir.Op{Kind: ir.OpFlush, Chain: c.Name})
 			r.drops = append(r.drops, ir.Op{Kind: ir.OpDrop, Chain: c.Name})
+		}
+	}
+	return nil
+}
+
+// readable makes sure that what the plan may have written can be read: what is
+// not seen cannot be taken back.
+func (r *restorer) readable() error {
+	if !r.plan.Writes(r.key) {
+		return nil
+	}
+	if r.now.Unreadable != "" {
+		return fmt.Errorf("%s cannot be read any more: %s", r.key, r.now.Unreadable)
+	}
+	for _, b := range r.plan.Transaction.Blocks {
+		for _, o := range b.Ops {
+			c := r.now.Chain(o.Chain)
+			if b.Family == r.key.Family && b.Table == r.key.Name && c != nil && c.Unreadable != "" {
+				return fmt.Errorf("%s %s cannot be read any more: %s", r.key, c.Name, c.Unreadable)
+			}
 		}
 	}
 	return nil
