@@ -94,7 +94,7 @@ func (p *printer) excerpt(s Span, color string) {
 	line, base := s.File.Line(n), s.File.LineStart(n)
 	from, to := min(s.Start-base, len(line)), min(s.End-base, len(line))
 	left := ""
-	if cut := runeStart(line, from-excerptColumns/4); len(line) > 4*excerptColumns && cut > 0 {
+	if cut := runeStart(line, from-excerptColumns/4); len(line) > excerptColumns && from > excerptColumns/2 {
 		left, line, from, to = dots, line[cut:], from-cut, to-cut
 	}
 	if most := 8 * excerptColumns; len(line) > most {
