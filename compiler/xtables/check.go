@@ -136,6 +136,17 @@ func (c *checker) knownMatch(name string) {
 	}
 }
 
+// ipv4AddrTypes are types of addresses that the kernel only tells for IPv4.
+var ipv4AddrTypes = []string{"BROADCAST", "BLACKHOLE", "PROHIBIT", "THROW", "NAT", "XRESOLVE"}
+
+func (c *checker) addrTypes(types []string) {
+	for _, t := range types {
+		if c.family == ir.IPv6 && slices.Contains(ipv4AddrTypes, t) {
+			c.report(diag.FamilyMismatch, "the address type %s is for IPv4 only", t)
+		}
+	}
+}
+
 const maxPort = math.MaxUint16
 
 func (c *checker) ports(option string, p *ir.Ports) {
@@ -191,6 +202,8 @@ func (c *checker) match(m ir.Match) {
 			c.report(diag.InvalidValue, "-m %s matches one code or all of them", name)
 		}
 	case *ir.AddrType:
+		c.addrTypes(m.Source)
+		c.addrTypes(m.Dest)
 		if m.LimitIfaceIn {
 			c.place("--limit-iface-in", place{chains: arriving})
 		}
@@ -259,21 +272,24 @@ func (c *checker) raw(m *ir.RawMatch) {
 		if has("--dst-group", "") {
 			c.place("--dst-group", place{chains: leaving})
 		}
-	case "osf":
-		if c.family == ir.IPv6 {
-			c.report(diag.FamilyMismatch, "the match osf does not exist for %s", c.family)
-		}
 	}
+}
+
+// fullRanges are the values of undecoded options that hold for every packet.
+var fullRanges = map[string][]string{
+	"--mss": {"0:65535"}, "--ctorigsrcport": {"0:65535"}, "--ctorigdstport": {"0:65535"},
+	"--ctreplsrcport": {"0:65535"}, "--ctrepldstport": {"0:65535"},
+	"--ctexpire": {"0:4294967295"}, "--ahspi": {"0:4294967295"}, "--espspi": {"0:4294967295"},
+	"--ipcompspi": {"0:4294967295"}, "--fragid": {"0:4294967295"}, "--rt-segsleft": {"0:4294967295"},
+	"--mh-type": {"0:255"}, "--connbytes": {"0", "0:18446744073709551615"},
+	"--ctorigsrc": {"0.0.0.0/0", "::/0"}, "--ctorigdst": {"0.0.0.0/0", "::/0"},
+	"--ctreplsrc": {"0.0.0.0/0", "::/0"}, "--ctrepldst": {"0.0.0.0/0", "::/0"},
 }
 
 // words looks for negated full ranges in undecoded options.
 func (c *checker) words(args []string) {
 	for i := 0; i+2 < len(args); i++ {
-		if args[i] != "!" {
-			continue
-		}
-		switch args[i+2] {
-		case "0:255", "0:65535", "0:4294967295", "0:18446744073709551615", "0.0.0.0/0", "::/0":
+		if args[i] == "!" && slices.Contains(fullRanges[args[i+1]], args[i+2]) {
 			c.inverted("`! " + args[i+1] + " " + args[i+2] + "`")
 		}
 	}

@@ -45,6 +45,9 @@ func (c *checker) target(t ir.Target) {
 	case *ir.SetMark, *ir.SetConnmark:
 	case *ir.CT:
 		c.knownTarget("CT")
+		if p := c.spec.Protocol; !t.NoTrack && (t.Helper != "" || slices.Contains(t.Rest, "--timeout")) && (p == nil || p.Not) {
+			c.report(diag.RuleText, "-j CT with a helper or a timeout policy needs -p")
+		}
 	case *ir.TCPMSS:
 		c.tcpmss(t)
 	case *ir.TProxy:

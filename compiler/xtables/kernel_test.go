@@ -368,3 +368,53 @@ func TestTypedRules(t *testing.T) {
 		}
 	}
 }
+
+// TestKernelProtocols: a host without /etc/protocols prints other names and
+// numbers; rules are equal all the same, and keep their bytes.
+func TestKernelProtocols(t *testing.T) {
+	needKernel(t)
+	if os.Geteuid() != 0 {
+		t.Skip("SKIPPED: only root can hide /etc/protocols")
+	}
+	var in strings.Builder
+	in.WriteString("*filter\n")
+	numbers := []uint8{1, 2, 4, 6, 17, 33, 41, 46, 47, 50, 51, 58, 88, 89, 94, 103, 108, 112, 115, 132, 135, 136, 200}
+	for _, n := range numbers {
+		fmt.Fprintf(&in, "-A INPUT -p %d -j DROP\n", n)
+	}
+	in.WriteString("COMMIT\n")
+	for _, v := range variants {
+		saves := make([][]ruleLine, 2)
+		for i, hide := range []string{"", "mount --bind /dev/null /etc/protocols && "} {
+			out, err := inNamespace(t, "unshare -m sh -c '"+hide+"iptables-"+v+"-restore && iptables-"+v+"-save -t filter'", in.String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			saves[i] = saveRules(ir.IPv4, []byte(out))
+			if len(saves[i]) != len(numbers) {
+				t.Fatalf("%d rules come back, want %d", len(saves[i]), len(numbers))
+			}
+		}
+		different := 0
+		for i, n := range numbers {
+			with, without := saves[0][i].text, saves[1][i].text
+			if with != without {
+				different++
+			}
+			if !Equal(&ir.Rule{Text: with}, &ir.Rule{Text: without}, ir.IPv4) {
+				t.Errorf("protocol %d: %q and %q are not equal", n, with, without)
+			}
+			for _, text := range []string{with, without} {
+				if !RoundTrips(text, ir.IPv4) {
+					t.Errorf("RoundTrips(%q) = false", text)
+				}
+			}
+			if want := Print(&ir.Spec{Protocol: &ir.Protocol{Number: n}, Target: &ir.Verdict{Name: "DROP"}}, ir.IPv4); want != with {
+				t.Errorf("iptables-%s-save prints %q, we print %q", v, with, want)
+			}
+		}
+		if different == 0 {
+			t.Error("hiding /etc/protocols changed nothing: the test shows nothing")
+		}
+	}
+}

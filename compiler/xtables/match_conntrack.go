@@ -142,7 +142,7 @@ func setCTExpire(_ *parser, x *instance, a *arg) *Error {
 }
 
 func setCTDir(_ *parser, x *instance, a *arg) *Error {
-	d, ok := oneOf(a.v.Text, []string{"ORIGINAL", "REPLY"}, false)
+	d, ok := oneOf(a.v.Text, []string{"ORIGINAL", "REPLY"})
 	if !ok {
 		return errorAt(a.v, diag.InvalidValue, "a direction is ORIGINAL or REPLY, not %s", Quote(a.v.Text))
 	}

@@ -184,7 +184,7 @@ var chunkFlags = map[string]string{"DATA": "----IUBE", "I_DATA": "----IUBE", "AB
 // setChunkTypes reads --chunk-types all|any|only TYPE[:FLAGS],...
 func setChunkTypes(_ *parser, x *instance, a *arg) *Error {
 	m := x.value.(*ir.L4)
-	mode, ok := oneOf(a.v.Text, []string{"all", "any", "only"}, false)
+	mode, ok := oneOf(a.v.Text, []string{"all", "any", "only"})
 	if !ok {
 		return errorAt(a.v, diag.InvalidValue, "chunk types are matched as all, any or only, not %s", Quote(a.v.Text))
 	}
@@ -195,7 +195,7 @@ func setChunkTypes(_ *parser, x *instance, a *arg) *Error {
 	found := make(map[string]string)
 	for part := range strings.SplitSeq(a.v2.Text, ",") {
 		name, flags, hasFlags := strings.Cut(part, ":")
-		t, ok := oneOf(name, chunkTypes, false)
+		t, ok := oneOf(name, chunkTypes)
 		if !ok {
 			return errorAt(a.v2, diag.InvalidValue, "unknown chunk type %s", Quote(name))
 		}

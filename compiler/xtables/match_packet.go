@@ -210,7 +210,7 @@ var pktTypes = [][]string{{"unicast", "host"}, {"broadcast", "bcast"}, {"multica
 
 func setPktType(_ *parser, x *instance, a *arg) *Error {
 	for _, names := range pktTypes {
-		if _, ok := oneOf(a.v.Text, names, true); ok {
+		if _, ok := oneOf(a.v.Text, names); ok {
 			*x.value.(*ir.PktType) = ir.PktType{Not: a.not, Type: names[0]}
 			return nil
 		}

@@ -52,10 +52,10 @@ func headerMatches() []*module {
 		{name: "tos", options: []option{
 			{name: "tos", words: 1, not: true, must: true, canon: tosMask},
 		}},
-		{name: "realm", options: []option{
+		{name: "realm", family: ir.IPv4, options: []option{
 			{name: "realm", words: 1, not: true, must: true, canon: hexMask},
 		}},
-		{name: "osf", protocols: []uint8{protoTCP}, options: []option{
+		{name: "osf", family: ir.IPv4, protocols: []uint8{protoTCP}, options: []option{
 			{name: "genre", words: 1, not: true, must: true, canon: identifier(31)},
 			{name: "ttl", words: 1, canon: num(0, 2)},
 			{name: "log", words: 1, canon: num(0, 2)},
@@ -236,7 +236,7 @@ var mhNames = [][]string{
 
 func mhNumber(w Word, text string) (uint64, *Error) {
 	for i, names := range mhNames {
-		if _, ok := oneOf(text, names, false); ok {
+		if _, ok := oneOf(text, names); ok {
 			return uint64(i), nil
 		}
 	}

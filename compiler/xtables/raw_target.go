@@ -125,7 +125,10 @@ func tcpOptions(_ *parser, a *arg) (string, *Error) {
 	}
 	slices.Sort(list)
 	var out []string
-	for _, n := range slices.Compact(list) {
+	for i, n := range list {
+		if i > 0 && n == list[i-1] {
+			return "", errorAt(a.v, diag.InvalidValue, "the option %d is given twice", n)
+		}
 		out = append(out, strconv.Itoa(n))
 	}
 	return strings.Join(out, ","), nil
@@ -146,31 +149,35 @@ func hmarkTuple(_ *parser, a *arg) (string, *Error) {
 
 // finishHMARK spells the fields of a tuple as masks; only ct stays a tuple.
 func finishHMARK(p *parser, x *instance) *Error {
-	if (x.has("hmark-spi") || x.has("hmark-spi-mask")) &&
-		(x.has("hmark-sport") || x.has("hmark-dport") || x.has("hmark-sport-mask") || x.has("hmark-dport-mask")) {
+	if g := x.get("hmark-tuple"); g != nil {
+		fields := strings.Split(g.value, ",")
+		x.drop(g)
+		full := strconv.Itoa(p.addressBits())
+		for _, f := range fields {
+			switch f {
+			case "src", "dst":
+				x.put("hmark-"+f+"-prefix", full)
+			case "sport", "dport":
+				x.put("hmark-"+f+"-mask", "0xffff")
+			case "spi":
+				x.put("hmark-spi-mask", "0xffffffff")
+			default:
+				x.put("hmark-tuple", "ct")
+			}
+		}
+	}
+	looks, spi, ports := false, false, false
+	for _, g := range x.given {
+		name := g.opt.name
+		spi = spi || strings.HasPrefix(name, "hmark-spi")
+		ports = ports || strings.HasPrefix(name, "hmark-sport") || strings.HasPrefix(name, "hmark-dport")
+		looks = looks || name != "hmark-rnd" && name != "hmark-mod" && name != "hmark-offset"
+	}
+	switch {
+	case spi && ports:
 		return errorAt(x.at, diag.RuleText, "-j HMARK looks at the SPI or at ports, not at both")
-	}
-	g := x.get("hmark-tuple")
-	if g == nil {
-		if len(x.given) == 2 || len(x.given) == 3 && x.has("hmark-offset") {
-			return errorAt(x.at, diag.RuleText, "-j HMARK needs a part of the packet to look at").withHelp("add --hmark-tuple src,dst")
-		}
-		return nil
-	}
-	fields := strings.Split(g.value, ",")
-	x.drop(g)
-	full := strconv.Itoa(p.addressBits())
-	for _, f := range fields {
-		switch f {
-		case "src", "dst":
-			x.put("hmark-"+f+"-prefix", full)
-		case "sport", "dport":
-			x.put("hmark-"+f+"-mask", "0xffff")
-		case "spi":
-			x.put("hmark-spi-mask", "0xffffffff")
-		default:
-			x.put("hmark-tuple", "ct")
-		}
+	case !looks:
+		return errorAt(x.at, diag.RuleText, "-j HMARK needs a part of the packet to look at").withHelp("add --hmark-tuple src,dst")
 	}
 	return nil
 }
@@ -186,7 +193,7 @@ func hostTargets() []*module {
 		}},
 		{name: "SECMARK", options: []option{{name: "selctx", words: 1, must: true, canon: identifier(255)}}},
 		{name: "IDLETIMER", options: []option{
-			{name: "timeout", words: 1, must: true, canon: num(1, max32)},
+			{name: "timeout", words: 1, must: true, canon: num(1, math.MaxInt32/1000-1)},
 			{name: "label", words: 1, must: true, canon: identifier(27)},
 			{name: "alarm"},
 		}},

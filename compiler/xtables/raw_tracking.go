@@ -158,6 +158,9 @@ func clusterNode(_ *parser, a *arg) (string, *Error) {
 	return "0x" + s[len(s)-8:], nil
 }
 
+// maxNodeMask is the highest value of --cluster-local-nodemask that iptables reads.
+const maxNodeMask = 32
+
 func finishCluster(p *parser, x *instance) *Error {
 	if err := needsOne("cluster-local-node", "cluster-local-nodemask")(p, x); err != nil {
 		return err
@@ -167,6 +170,11 @@ func finishCluster(p *parser, x *instance) *Error {
 	}
 	total, _ := strconv.ParseUint(x.get("cluster-total-nodes").value, 10, 64)
 	mask, _ := strconv.ParseUint(x.get("cluster-local-nodemask").value[2:], 16, 64)
+	if mask > maxNodeMask && !p.decoding {
+		// The tool takes a node above the sixth and prints a mask for it that it does
+		// not read back.
+		return errorAt(x.at, diag.InvalidValue, "iptables cannot read back the mask of a node above the sixth")
+	}
 	if mask>>total != 0 {
 		return errorAt(x.at, diag.InvalidValue, "the local node is above the number of nodes")
 	}

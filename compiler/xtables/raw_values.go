@@ -81,7 +81,7 @@ func numSpan(limit uint64, full fullRange) canon {
 // oneWord is one of some words, given exactly or without regard to case.
 func oneWord(fold bool, words ...string) canon {
 	return func(_ *parser, a *arg) (string, *Error) {
-		w, ok := oneOf(a.v.Text, words, false)
+		w, ok := oneOf(a.v.Text, words)
 		if !ok || !fold && w != a.v.Text {
 			return "", errorAt(a.v, diag.InvalidValue, "--%s is %s, not %s", a.opt.name, strings.Join(words, " or "), Quote(a.v.Text))
 		}

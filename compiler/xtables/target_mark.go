@@ -203,6 +203,9 @@ func finishCT(_ *parser, x *instance) *Error {
 	if t.Zone == nil {
 		t.ZoneDir = ""
 	}
+	if t.Zone != nil && *t.Zone == 0 {
+		t.Zone, t.ZoneDir = nil, "" // zone 0 is none
+	}
 	for i := range x.mod.options {
 		for k := range x.given {
 			if g := &x.given[k]; g.opt == &x.mod.options[i] {

@@ -145,19 +145,11 @@ func (p *parser) addrRange(w Word, text string) (ir.AddrRange, *Error) {
 	return r, nil
 }
 
-// oneOf finds a word in a list without regard to case; it may be cut short if
-// prefix is set, as long as it has a letter.
-func oneOf(text string, list []string, prefix bool) (string, bool) {
+// oneOf finds a word in a list without regard to case.
+func oneOf(text string, list []string) (string, bool) {
 	for _, s := range list {
 		if strings.EqualFold(s, text) {
 			return s, true
-		}
-	}
-	if prefix && text != "" {
-		for _, s := range list {
-			if len(text) < len(s) && strings.EqualFold(s[:len(text)], text) {
-				return s, true
-			}
 		}
 	}
 	return "", false
@@ -168,15 +160,10 @@ func oneOf(text string, list []string, prefix bool) (string, bool) {
 func inOrder(w Word, list []string, what string) ([]string, *Error) {
 	var seen uint64
 	for part := range strings.SplitSeq(w.Text, ",") {
-		found := false
-		for i, s := range list {
-			if strings.EqualFold(s, part) {
-				seen |= 1 << i
-				found = true
-				break
-			}
-		}
-		if !found {
+		i := listed(list, part)
+		if i >= 0 {
+			seen |= 1 << i
+		} else {
 			e := errorAt(w, diag.InvalidValue, "unknown %s %s", what, Quote(part))
 			if near := nearest(strings.ToUpper(part), list); near != "" {
 				return nil, e.withHelp("did you mean %s", near)
@@ -191,6 +178,25 @@ func inOrder(w Word, list []string, what string) ([]string, *Error) {
 		}
 	}
 	return out, nil
+}
+
+// listed is the index of a word in a list, or of the only one that begins with it:
+// iptables takes EST for ESTABLISHED. -1 if there is none.
+func listed(list []string, word string) int {
+	found := -1
+	for i, s := range list {
+		if word == "" || len(s) < len(word) || !strings.EqualFold(s[:len(word)], word) {
+			continue
+		}
+		if len(s) == len(word) {
+			return i
+		}
+		if found >= 0 {
+			return -1
+		}
+		found = i
+	}
+	return found
 }
 
 // appendAddr writes an address as inet_ntop does: the C library prints ::1.2.3.4
