@@ -69,7 +69,9 @@ func New(opt Options) (*Backend, error) {
 func (b *Backend) Variant() ir.Variant { return b.opt.Variant }
 
 // Render writes a transaction as restore scripts.
-func (b *Backend) Render(tx ir.Transaction) ([]backend.Script, error) { return Render(tx, b.opt.Variant) }
+func (b *Backend) Render(tx ir.Transaction) ([]backend.Script, error) {
+	return Render(tx, b.opt.Variant)
+}
 
 // Session opens a cycle on the host.
 func (b *Backend) Session(ctx context.Context) (backend.Session, error) {

@@ -15,6 +15,11 @@ import (
 // errInterrupted says that the ruleset changed while the kernel was listing it.
 var errInterrupted = errors.New("the ruleset changed while it was being listed")
 
+// messageSize is the size of the buffer for answers. The kernel fills as much of
+// it as it can, up to 32 KiB, and walks the table from its start for each piece:
+// with small pieces a long listing takes minutes.
+const messageSize = 64 << 10
+
 // kernel reads nf_tables and ipset state by netlink. It is bound to the network
 // namespace in which it was dialled.
 type kernel struct{ conn *netlink.Conn }
@@ -24,14 +29,12 @@ func dialKernel(around func(func() error) error) (*kernel, error) {
 	k := &kernel{}
 	err := around(func() error {
 		var err error
-		k.conn, err = netlink.Dial(unix.NETLINK_NETFILTER, nil)
+		k.conn, err = netlink.Dial(unix.NETLINK_NETFILTER, &netlink.Config{MessageBufferSize: messageSize})
 		return err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("opening a netlink socket to netfilter: %w", err)
 	}
-	// Dumps of long chains come in big pieces; a small buffer only costs time.
-	_ = k.conn.SetReadBuffer(4 << 20)
 	return k, nil
 }
 
@@ -172,6 +175,7 @@ type kernelRule struct {
 	jump           string // the chain that the rule's verdict names
 	native         string // the first expression that iptables would not write, or ""
 	comment        string // of a native rule
+	proto          uint8  // the transport protocol that the rule asks for, 0 if none
 	exprs          []byte // the expressions as they came
 }
 

@@ -184,30 +184,27 @@ func (r *tableReader) owned(chain string) bool {
 	return slices.ContainsFunc(r.scope.Globs, func(g string) bool { return ir.MatchGlob(g, chain) })
 }
 
-// What listing costs, in microseconds: a request, and a rule. Only the ratio
-// matters.
-const (
-	requestCost = 40
-	ruleCost    = 1
-)
+// listCost is about what listing rules costs, in microseconds. The kernel gives a
+// listing in pieces of some 80 rules and walks up to each piece from the start.
+func listCost(rules int) int { return 40 + rules + rules*rules/1000 }
 
 // listRules lists the rules of chains that are not listed yet: chain by chain,
 // or of the whole table if that is cheaper.
 func (r *tableReader) listRules(chains map[string]bool) error {
-	apart, whole := 0, requestCost
+	apart, total := 0, 0
 	for _, k := range r.kernel {
-		whole += ruleCost * k.use
+		total += k.use
 	}
 	for name := range chains {
 		if r.rules[name] == nil {
-			apart += requestCost + ruleCost*r.kernel[name].use
+			apart += listCost(r.kernel[name].use)
 		}
 	}
-	switch {
-	case apart == 0 || r.widened:
+	if apart == 0 || r.widened {
 		return nil
-	case apart >= whole:
-		return r.widen()
+	}
+	if apart >= listCost(total) {
+		return r.listTable()
 	}
 	for name := range chains {
 		if r.rules[name] != nil {
@@ -222,8 +219,8 @@ func (r *tableReader) listRules(chains map[string]bool) error {
 	return nil
 }
 
-// widen lists every rule of the table.
-func (r *tableReader) widen() error {
+// listTable lists every rule of the table in one go.
+func (r *tableReader) listTable() error {
 	rules, err := r.s.kernel.rules(r.key.Family, r.key.Name, "")
 	if err != nil {
 		return err
@@ -236,6 +233,22 @@ func (r *tableReader) widen() error {
 		}
 		r.rules[rules[i].chain] = append(r.rules[rules[i].chain], rules[i:n]...)
 		i = n
+	}
+	r.widened = true
+	return nil
+}
+
+// widen lists every rule of the table that is not listed yet.
+func (r *tableReader) widen() error {
+	all := map[string]bool{}
+	for name, k := range r.kernel {
+		// A chain that nothing uses has no rules either.
+		if k.use > 0 {
+			all[name] = true
+		}
+	}
+	if err := r.listRules(all); err != nil {
+		return err
 	}
 	r.widened = true
 	return nil

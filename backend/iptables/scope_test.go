@@ -212,3 +212,68 @@ func TestScope(t *testing.T) {
 		})
 	}
 }
+
+// TestChainThatIptablesRefuses: beside a native rule that iptables cannot print,
+// the chain's other rules are still told, each at its place.
+func TestChainThatIptablesRefuses(t *testing.T) {
+	for _, c := range []struct{ name, family, native, expr string }{
+		{"an expression that it does not know", "ip", "ct state established accept", "ct state"},
+		{"one on which its parser fails", "ip", "meta skuid 0 accept", "meta skuid"},
+		{"IPv6", "ip6", "ct state established accept", "ct state"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ns := netns.ForTest(t)
+			tool, f, src, icmp := "iptables-nft", ir.IPv4, "1.1.1.1/32", "-p icmp -m icmp --icmp-type 8"
+			if c.family == "ip6" {
+				tool, f, src, icmp = "ip6tables-nft", ir.IPv6, "fe80::1/128", "-p ipv6-icmp -m icmp6 --icmpv6-type 128"
+			}
+			before := []string{
+				"-s " + src + " -m comment --comment \"two words\" -j ACCEPT", "-m conntrack --ctstate NEW -m addrtype --dst-type LOCAL -j J",
+				"-p tcp -m multiport --dports 80,443 -j J", icmp + " -j ACCEPT", "-p tcp -m tcp --tcp-option 3 -j DROP",
+			}
+			after := []string{
+				"-i wt0 -j ACCEPT", "-p tcp -m tcp --dport 80 -g J", "-m mark --mark 0x1/0xff", "-m limit --limit 5/min -j LOG --log-prefix \"a b\"",
+				"-m recent --set --name r --mask " + map[string]string{"ip": "255.255.255.255", "ip6": "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"}[c.family] + " --rsource",
+				"-j J",
+			}
+			script := tool + " -N J\n"
+			for _, r := range before {
+				script += tool + " -A FORWARD " + r + "\n"
+			}
+			script += "nft 'add rule " + c.family + " filter FORWARD " + c.native + "'\n"
+			for _, r := range after {
+				script += tool + " -A FORWARD " + r + "\n"
+			}
+			shell(t, ns, script)
+			snap := snapshot(t, open(t, ns, ir.IptablesNFT), ir.Scope{All: true})
+			chain, err := snap.State.Lookup(ir.ChainKey{Family: f, Table: "filter", Chain: "FORWARD"})
+			if err != nil {
+				t.Fatalf("%v; warnings %q", err, snap.Warnings)
+			}
+			var got []string
+			for _, r := range chain.Rules {
+				if r.Native != nil {
+					got = append(got, "native "+r.Native.Expr)
+				} else {
+					got = append(got, r.Text)
+				}
+			}
+			want := append(append(append([]string(nil), before...), "native "+c.expr), after...)
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("rules mismatch (-want +got):\n%s", d)
+			}
+		})
+	}
+	t.Run("a rule that cannot be copied", func(t *testing.T) {
+		ns := netns.ForTest(t)
+		shell(t, ns, "ipset create s hash:net; iptables-nft -A FORWARD -m set --match-set s src -j ACCEPT; nft add rule ip filter FORWARD ct state new accept; iptables-nft -A INPUT -j ACCEPT")
+		snap := snapshot(t, open(t, ns, ir.IptablesNFT), ir.Scope{All: true})
+		_, err := snap.State.Lookup(ir.ChainKey{Family: ir.IPv4, Table: "filter", Chain: "FORWARD"})
+		if err == nil || !strings.Contains(err.Error(), "was not read: chain `FORWARD' in table `filter' is incompatible") {
+			t.Errorf("FORWARD: %v, want an error that says it was not read", err)
+		}
+		if c, err := snap.State.Lookup(ir.ChainKey{Family: ir.IPv4, Table: "filter", Chain: "INPUT"}); err != nil || len(c.Rules) != 1 {
+			t.Errorf("INPUT: %v, %v; want its rule: one unreadable chain must not hide the others", c, err)
+		}
+	})
+}
