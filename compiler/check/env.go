@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/env"
-	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
@@ -65,18 +64,16 @@ var base = sync.OnceValues(newBase)
 func newBase() (*cel.Env, error) {
 	opts := []cel.EnvOption{
 		cel.EagerlyValidateDeclarations(false),
-		cel.StdLib(cel.StdLibSubset(&env.LibrarySubset{ExcludeFunctions: []*env.Function{
-			{Name: operators.In}, {Name: overloads.Matches},
-			// There is no clock, and time zones are files of the host.
-			{Name: overloads.TypeConvertTimestamp},
-		}})),
+		// There is no clock, and time zones are files of the host.
+		cel.StdLib(cel.StdLibSubset(&env.LibrarySubset{
+			ExcludeFunctions: []*env.Function{{Name: overloads.TypeConvertTimestamp}},
+		})),
 		cel.EnableMacroCallTracking(),
 		cel.DefaultUTCTimeZone(true),
 		cel.ParserRecursionLimit(maxNested),
 		cel.ParserExpressionSizeLimit(maxSource),
 		cel.ExpressionNodeLimit(maxNodes),
 	}
-	opts = append(opts, guardedFunctions()...)
 	for _, m := range methods {
 		opts = append(opts, m.option())
 	}

@@ -30,25 +30,68 @@ const (
 //   - of has, ordered, position and count the jumps of the chain and the places
 //     of what was asked for.
 func (x *Expr) explain(ctx context.Context, act Activation) []Shown {
-	prog, err := x.env.program(x.ast, cel.EvalOptions(cel.OptTrackState))
+	e := &explanation{expr: x, seen: map[string]bool{}, turns: map[int64]*turn{}}
+	root := x.ast.NativeRep().Expr()
+	ast.PreOrderVisit(root, ast.NewExprVisitor(func(n ast.Expr) {
+		if n.Kind() == ast.ComprehensionKind {
+			if condition, isAll := allTurn(n.AsComprehension()); isAll {
+				e.turns[condition.ID()] = &turn{variable: n.AsComprehension().IterVar()}
+			}
+		}
+	}))
+	prog, err := x.env.program(x.ast, cel.CustomDecoratorV2(e.watch), cel.EvalOptions(cel.OptTrackState))
 	if err != nil {
 		return nil
 	}
-	_, details, err := prog.ContextEval(ctx, x.env.bind(act, &session{}))
+	_, details, err := prog.ContextEval(ctx, x.env.bind(act, &session{limit: x.env.cost}))
 	if err != nil || details == nil || details.State() == nil {
 		return nil
 	}
-	e := &explanation{expr: x, state: details.State(), seen: map[string]bool{}}
-	e.because(x.ast.NativeRep().Expr(), false)
+	e.state = details.State()
+	e.because(root, false)
 	return e.shown
 }
 
 type explanation struct {
 	expr  *Expr
 	state interpreter.EvalState
+	// turns of all(), by the id of the condition.
+	turns map[int64]*turn
 	seen  map[string]bool
 	shown []Shown
 }
+
+// turn is the condition of x.all(v, condition): it keeps the v for which the
+// condition was false, which CEL's own record of values does not.
+type turn struct {
+	interpreter.InterpretableV2
+	variable string
+	item     ref.Val
+}
+
+// watch puts a turn around the condition of each all().
+func (e *explanation) watch(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+	t := e.turns[i.ID()]
+	if t == nil || t.InterpretableV2 != nil {
+		return i, nil
+	}
+	t.InterpretableV2 = i
+	return t, nil
+}
+
+// Exec implements interpreter.InterpretableV2.
+func (t *turn) Exec(frame *interpreter.ExecutionFrame) ref.Val {
+	v := t.InterpretableV2.Exec(frame)
+	if v == types.False {
+		if item, found := frame.ResolveName(t.variable); found {
+			t.item, _ = item.(ref.Val)
+		}
+	}
+	return v
+}
+
+// Eval implements interpreter.Interpretable.
+func (t *turn) Eval(vars interpreter.Activation) ref.Val { return t.Exec(interpreter.AsFrame(vars)) }
 
 // because shows why a node has the value want.
 func (e *explanation) because(n ast.Expr, want bool) {
@@ -147,7 +190,7 @@ func (e *explanation) method(call ast.CallExpr) bool {
 	if !isObject || o.class != chainClass {
 		return false
 	}
-	d, ok := o.data.(*chainData)
+	d, ok := o.data.(chainView)
 	if !ok {
 		return false
 	}
@@ -185,11 +228,11 @@ func (e *explanation) method(call ast.CallExpr) bool {
 // loop shows what a macro went over. all() ends at the first false turn, so the
 // values inside are those of that turn.
 func (e *explanation) loop(n ast.Expr, c ast.ComprehensionExpr) {
-	if turn, isAll := allTurn(c); isAll {
-		if v, known := e.value(turn); known && v == types.False {
-			e.because(turn, false)
-			if v, found := e.lastValue(c.IterVar(), turn); found {
-				e.add(c.IterVar(), format(v))
+	if condition, isAll := allTurn(c); isAll {
+		if v, known := e.value(condition); known && v == types.False {
+			e.because(condition, false)
+			if t := e.turns[condition.ID()]; t != nil && t.item != nil {
+				e.add(c.IterVar(), format(t.item))
 			}
 			return
 		}
@@ -209,16 +252,6 @@ func allTurn(c ast.ComprehensionExpr) (ast.Expr, bool) {
 		return nil, false
 	}
 	return args[1], true
-}
-
-// lastValue is the value that a loop's variable had in the last turn.
-func (e *explanation) lastValue(name string, in ast.Expr) (out ref.Val, found bool) {
-	ast.PreOrderVisit(in, ast.NewExprVisitor(func(n ast.Expr) {
-		if !found && n.Kind() == ast.IdentKind && n.AsIdent() == name {
-			out, found = e.value(n)
-		}
-	}))
-	return out, found
 }
 
 func (e *explanation) value(n ast.Expr) (ref.Val, bool) {

@@ -39,6 +39,7 @@ type Expr struct {
 	ast  *cel.Ast
 	typ  Type
 	uses map[string]bool
+	cost uint64 // of every node once
 	prog func() (cel.Program, error)
 }
 
@@ -67,15 +68,14 @@ func (e *Env) Compile(src Source, want Want) (*Expr, *diag.List) {
 		list.Sort()
 		return nil, list
 	}
+	x.cost = uint64(newCost(checked.NativeRep().Expr()).once)
 	x.prog = sync.OnceValues(func() (cel.Program, error) { return e.program(checked) })
 	return x, list
 }
 
 func (e *Env) program(a *cel.Ast, opts ...cel.ProgramOption) (cel.Program, error) {
 	return e.cel.Program(a, append(opts,
-		cel.CustomDecoratorV2(guard),
-		cel.CostTracking(costs{}),
-		cel.CostLimit(e.cost),
+		cel.CustomDecoratorV2(newCost(a.NativeRep().Expr()).guard),
 		cel.InterruptCheckFrequency(1000))...)
 }
 
@@ -131,7 +131,7 @@ func (x *Expr) Eval(ctx context.Context, act Activation) (Result, *diag.Diagnost
 	if err != nil {
 		return Result{}, x.failure(err)
 	}
-	s := &session{}
+	s := &session{limit: x.env.cost, cost: x.cost}
 	v, _, err := prog.ContextEval(ctx, x.env.bind(act, s))
 	r := Result{Asked: s.chains, AskedSets: s.sets}
 	if err != nil {
@@ -141,8 +141,8 @@ func (x *Expr) Eval(ctx context.Context, act Activation) (Result, *diag.Diagnost
 		r.Unknown, r.UnknownSets = s.resolve(u)
 		return r, nil
 	}
-	if tooHeavy(v) {
-		return r, x.failure(errCost)
+	if weight(v, maxWeight) >= maxWeight {
+		return r, x.errorf(diag.CELCost, x.whole(), "the result of the expression is too large")
 	}
 	if r.Value, err = toGo(v); err != nil {
 		return r, x.errorf(diag.CELEval, x.whole(), "the result is %s", err)
@@ -204,7 +204,8 @@ func (s *session) resolve(u *types.Unknown) (chains []ir.ChainKey, sets []string
 
 // bind makes the variables of one evaluation.
 func (e *Env) bind(act Activation, s *session) map[string]any {
-	vars := make(map[string]any, len(e.vars))
+	vars := make(map[string]any, len(e.vars)+1)
+	vars[meterName] = s
 	params := act.Params
 	if params == nil {
 		params = &Params{}
@@ -266,10 +267,8 @@ func (x *Expr) failure(err error) *diag.Diagnostic {
 	var cancelled interpreter.EvalCancelledError
 	var unread *unreadError
 	switch {
-	case errors.Is(err, errCost):
-		return x.errorf(diag.CELCost, at, "%s", errCost)
 	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
-		return x.errorf(diag.CELCost, x.whole(), "the expression costs more than the limit of %d", x.env.cost)
+		return x.errorf(diag.CELCost, x.whole(), "the expression takes too long, or makes values that are too large")
 	case errors.As(err, &cancelled), errors.Is(err, interpreter.InterruptError{}):
 		return x.errorf(diag.CELCost, x.whole(), "the evaluation was interrupted")
 	case errors.Is(err, errNoFacts):
@@ -300,6 +299,12 @@ func evalMessage(err error) string {
 			}
 			return r.ours
 		}
+	}
+	if m, ok := holes(msg, "type conversion error from '", "' to '", "'"); ok {
+		return withArticle(typeWord(m[0])) + " cannot become " + withArticle(typeWord(m[1]))
+	}
+	if strings.Contains(msg, "error parsing regexp") {
+		return "the pattern is no regular expression"
 	}
 	if strings.Contains(msg, "no such overload") {
 		return "an operation does not work on the types that its values have"

@@ -81,18 +81,23 @@ func onHost(args []ref.Val, f func(hostView, []string) ref.Val) ref.Val {
 	return f(h, s)
 }
 
+// onChain calls f likewise, and charges for a pass over the rules for each text.
 func onChain(args []ref.Val, f func(*chainData, []string) ref.Val) ref.Val {
-	d, ok := args[0].Value().(*chainData)
+	d, ok := args[0].Value().(chainView)
+	if ok {
+		if xs, isList := args[1].(traits.Lister); isList {
+			d.session.weigh(xs)
+		}
+	}
 	s, bad := texts(args[1:])
 	switch {
 	case !ok:
 		return types.NewErr("the value is no chain")
 	case bad != nil:
 		return bad
-	case len(s)*len(d.rules()) > defaultCostLimit:
-		return types.WrapErr(errCost)
 	}
-	return f(d, s)
+	d.session.charge(len(s) * len(d.rules()))
+	return f(d.chainData, s)
 }
 
 // texts are the texts of string arguments, or of the items of a list of them.

@@ -1,10 +1,8 @@
 package check
 
 import (
-	"errors"
 	"regexp"
 
-	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/overloads"
 	"github.com/google/cel-go/common/types"
@@ -13,119 +11,68 @@ import (
 	"github.com/google/cel-go/interpreter"
 )
 
-// CEL counts the cost of an operation when it is over, and takes some for cheap
-// that are not: values share their parts, so that a few nested map() make a list
-// whose comparison never ends. The guards below weigh such operands first.
-
-// defaultCostLimit is about a second of work: two passes with three comparisons
-// over the rules of a chain with 100,000 cost a fifth of it.
-const defaultCostLimit = 10_000_000
-
-// maxWeight is the largest value that is compared, searched or given as a result.
-const maxWeight = 1_000_000
-
-// maxRegexWork bounds length of text times length of pattern for matches().
-const maxRegexWork = 20_000_000
-
-// errCost is inside every error that a guard makes.
-var errCost = errors.New("the expression works on values that are too large")
-
-// weight counts a value with everything inside, shared parts as often as they
-// are reached, up to a limit. It takes no longer than the limit.
-func weight(v ref.Val, limit int) int {
-	n := 1
-	switch v := v.(type) {
-	case traits.Mapper:
-		for it := v.Iterator(); n < limit && it.HasNext() == types.True; {
-			k := it.Next()
-			n += 1 + weight(v.Get(k), limit-n)
-		}
-	case traits.Lister:
-		for it := v.Iterator(); n < limit && it.HasNext() == types.True; {
-			n += weight(it.Next(), limit-n)
-		}
-	case types.String:
-		n += len(v) / 64
-	case types.Bytes:
-		n += len(v) / 64
-	case object:
-		if d, ok := v.data.(*chainData); ok {
-			n += len(d.rules())
+// guard replaces the parts of a program whose cost depends on their values, and
+// map literals, by versions of ours.
+func (c cost) guard(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+	guarded := guardNode(i)
+	if n := c.turn[i.ID()]; n > 0 {
+		if _, done := i.(*meteredStep); !done {
+			return &meteredStep{guarded, n}, nil
 		}
 	}
-	return n
+	return guarded, nil
 }
 
-func tooHeavy(v ref.Val) bool { return weight(v, maxWeight) >= maxWeight }
-
-// guard replaces == and != by versions that weigh their operands, matches() with
-// a literal pattern by one that compiles it once, and map literals by sorted ones.
-func guard(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
-	if c, ok := i.(interpreter.InterpretableConstructor); ok && c.Type() == types.MapType {
-		return &sortedLiteral{c}, nil
+func guardNode(i interpreter.InterpretableV2) interpreter.InterpretableV2 {
+	switch n := i.(type) {
+	case *meteredAttribute, *guarded, *sortedLiteral:
+		return i
+	case interpreter.InterpretableAttribute:
+		return &meteredAttribute{n}
+	case interpreter.InterpretableConstructor:
+		if n.Type() == types.MapType {
+			return &sortedLiteral{n}
+		}
+	case interpreter.InterpretableCall:
+		return guardCall(n)
 	}
-	call, ok := i.(interpreter.InterpretableCall)
-	if !ok {
-		return i, nil
+	return i
+}
+
+func guardCall(call interpreter.InterpretableCall) interpreter.InterpretableV2 {
+	if len(call.Args()) != 2 {
+		return call
 	}
 	switch call.Function() {
-	case operators.Equals, operators.NotEquals:
-		return &guardedEquality{call}, nil
+	case operators.Equals:
+		return &guarded{call, guardedEqual}
+	case operators.NotEquals:
+		return &guarded{call, guardedUnequal}
+	case operators.In:
+		return &guarded{call, guardedIn}
+	case operators.Add:
+		return &guarded{call, guardedAdd}
 	case overloads.Matches:
-		if len(call.Args()) != 2 {
-			return i, nil
+		if p, isLiteral := call.Args()[1].(interpreter.InterpretableConst); isLiteral {
+			pattern, _ := p.Value().(types.String)
+			// A literal that is no pattern was refused when the expression was checked.
+			if re, err := regexp.Compile(string(pattern)); err == nil {
+				return &guarded{call, literalMatches(re)}
+			}
 		}
-		literal, ok := call.Args()[1].(interpreter.InterpretableConst)
-		if !ok {
-			return i, nil
-		}
-		pattern, ok := literal.Value().(types.String)
-		if !ok {
-			return i, nil
-		}
-		re, err := regexp.Compile(string(pattern))
-		if err != nil {
-			return i, nil // checked as a literal; as a value it fails when it is run
-		}
-		return &literalMatch{call, re}, nil
+		return &guarded{call, guardedMatches}
 	}
-	return i, nil
+	return call
 }
 
-// literalMatch is text.matches("literal").
-type literalMatch struct {
+// guarded is a strict call of two arguments with a binding of ours.
+type guarded struct {
 	interpreter.InterpretableCall
-	re *regexp.Regexp
+	binding func(s *session, a, b ref.Val) ref.Val
 }
 
 // Exec implements interpreter.InterpretableV2.
-func (m *literalMatch) Exec(frame *interpreter.ExecutionFrame) ref.Val {
-	args := m.Args()
-	v := args[0].Exec(frame)
-	// The pattern is run for the observers' sake: they count its cost.
-	args[1].Exec(frame)
-	if types.IsUnknownOrError(v) {
-		return v
-	}
-	text, ok := v.(types.String)
-	switch {
-	case !ok:
-		return types.LabelErrNode(m.ID(), types.MaybeNoSuchOverloadErr(v))
-	case (len(text)+1)*(len(m.re.String())+1) > maxRegexWork:
-		return types.LabelErrNode(m.ID(), types.WrapErr(errCost))
-	}
-	return types.Bool(m.re.MatchString(string(text)))
-}
-
-// Eval implements interpreter.Interpretable.
-func (m *literalMatch) Eval(vars interpreter.Activation) ref.Val {
-	return m.Exec(interpreter.AsFrame(vars))
-}
-
-type guardedEquality struct{ interpreter.InterpretableCall }
-
-// Exec implements interpreter.InterpretableV2.
-func (g *guardedEquality) Exec(frame *interpreter.ExecutionFrame) ref.Val {
+func (g *guarded) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	args := g.Args()
 	a := args[0].Exec(frame)
 	if types.IsError(a) {
@@ -139,122 +86,110 @@ func (g *guardedEquality) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	if unk, _ = types.MaybeMergeUnknowns(b, unk); unk != nil {
 		return unk
 	}
-	// The lighter side bounds the comparison.
-	if tooHeavy(a) && tooHeavy(b) {
-		return types.LabelErrNode(g.ID(), types.WrapErr(errCost))
-	}
-	equal := types.Equal(a, b)
-	if g.Function() == operators.NotEquals {
-		return types.Bool(equal != types.True)
-	}
-	return equal
+	return types.LabelErrNode(g.ID(), g.binding(sessionOf(frame), a, b))
 }
 
 // Eval implements interpreter.Interpretable.
-func (g *guardedEquality) Eval(vars interpreter.Activation) ref.Val {
+func (g *guarded) Eval(vars interpreter.Activation) ref.Val {
 	return g.Exec(interpreter.AsFrame(vars))
 }
 
-// guardedFunctions are CEL's own functions with a guard before them. The
-// environment leaves the originals out.
-func guardedFunctions() []cel.EnvOption {
-	a, b := cel.TypeParamType("A"), cel.TypeParamType("B")
-	str := cel.StringType
-	return []cel.EnvOption{
-		cel.Function(operators.In,
-			cel.Overload(overloads.InList, []*cel.Type{a, cel.ListType(a)}, cel.BoolType),
-			cel.Overload(overloads.InMap, []*cel.Type{a, cel.MapType(a, b)}, cel.BoolType),
-			cel.SingletonBinaryBinding(guardedIn)),
-		cel.Function(overloads.Matches,
-			cel.Overload(overloads.Matches, []*cel.Type{str, str}, cel.BoolType),
-			cel.MemberOverload(overloads.MatchesString, []*cel.Type{str, str}, cel.BoolType),
-			cel.SingletonBinaryBinding(guardedMatches, traits.MatcherType)),
+func guardedEqual(s *session, a, b ref.Val) ref.Val {
+	if !isPlain(a) || !isPlain(b) {
+		s.weigh(a)
+		s.weigh(b)
 	}
+	return types.Equal(a, b)
 }
 
-func guardedIn(x, in ref.Val) ref.Val {
+func guardedUnequal(s *session, a, b ref.Val) ref.Val {
+	return types.Bool(guardedEqual(s, a, b) != types.True)
+}
+
+// isPlain tells values that take no time to compare. Texts were paid for when
+// they were read or made.
+func isPlain(v ref.Val) bool {
+	switch v.(type) {
+	case types.String, types.Int, types.Bool, types.Uint, types.Double, types.Null:
+		return true
+	}
+	return false
+}
+
+func guardedIn(s *session, x, in ref.Val) ref.Val {
 	c, ok := in.(traits.Container)
 	if !ok {
 		return types.MaybeNoSuchOverloadErr(in)
 	}
-	if _, isMap := in.(traits.Mapper); !isMap && tooHeavy(in) {
-		return types.WrapErr(errCost)
+	if _, isMap := in.(traits.Mapper); !isMap {
+		s.weigh(in)
 	}
 	return c.Contains(x)
 }
 
-func guardedMatches(text, pattern ref.Val) ref.Val {
+// guardedAdd bounds the texts that an expression makes. Joining lists copies
+// nothing, so that it costs as much as the shorter of them: the step of map() and
+// filter() joins one item to what there is.
+func guardedAdd(s *session, a, b ref.Val) ref.Val {
+	adder, ok := a.(traits.Adder)
+	if !ok {
+		return types.MaybeNoSuchOverloadErr(a)
+	}
+	switch a := a.(type) {
+	case types.String:
+		if b, ok := b.(types.String); ok {
+			s.join(len(a) + len(b))
+		}
+	case types.Bytes:
+		if b, ok := b.(types.Bytes); ok {
+			s.join(len(a) + len(b))
+		}
+	case traits.Lister:
+		if b, ok := b.(traits.Lister); ok {
+			s.charge(min(size(a), size(b)))
+		}
+	}
+	return adder.Add(b)
+}
+
+func (s *session) join(n int) {
+	if n > maxText {
+		cancel()
+	}
+	s.charge(n / 16)
+}
+
+// size counts the items of a list or map.
+func size(v traits.Sizer) int {
+	n, _ := v.Size().(types.Int)
+	return int(n)
+}
+
+// literalMatches is matches() with a literal pattern, compiled once.
+func literalMatches(re *regexp.Regexp) func(s *session, a, b ref.Val) ref.Val {
+	return func(s *session, text, _ ref.Val) ref.Val {
+		t, ok := text.(types.String)
+		if !ok {
+			return types.MaybeNoSuchOverloadErr(text)
+		}
+		s.charge(matchCost(len(t), len(re.String())))
+		return types.Bool(re.MatchString(string(t)))
+	}
+}
+
+func guardedMatches(s *session, text, pattern ref.Val) ref.Val {
 	t, ok := text.(types.String)
 	p, ok2 := pattern.(types.String)
 	if !ok || !ok2 {
 		return types.MaybeNoSuchOverloadErr(text)
 	}
-	if (len(t)+1)*(len(p)+1) > maxRegexWork {
-		return types.WrapErr(errCost)
+	if len(p) > maxPattern {
+		cancel()
 	}
+	s.charge(100 + 10*len(p) + matchCost(len(t), len(p))) // it is compiled every time
 	return t.Match(p)
 }
 
-// costs tells CEL what our functions cost, and what it counts too low.
-type costs struct{}
-
-// CallCost implements interpreter.ActualCostEstimator.
-func (costs) CallCost(function, overload string, args []ref.Val, result ref.Val) *uint64 {
-	n := 1
-	switch {
-	case overload == "chain_position", overload == "chain_count":
-		n += rulesOf(args[0])
-	case overload == "chain_has", overload == "chain_ordered":
-		n += size(args[1]) * (1 + rulesOf(args[0]))
-	case overload == overloads.AddList, overload == overloads.AddString, overload == overloads.AddBytes:
-		n += size(result)
-	case overload == overloads.InList:
-		n = weight(args[1], maxWeight)
-	case function == overloads.Matches:
-		text, pattern := byteLen(args[0]), byteLen(args[1])
-		n += 20 + pattern + text*pattern/32
-	case function == operators.Equals, function == operators.NotEquals:
-		n = min(weight(args[0], maxWeight), weight(args[1], maxWeight))
-	default:
-		long := 0
-		for _, a := range args {
-			long += byteLen(a)
-		}
-		if long < 256 {
-			return nil // CEL's own estimate is fair
-		}
-		n += long / 8
-	}
-	c := uint64(n)
-	return &c
-}
-
-func rulesOf(v ref.Val) int {
-	if d, ok := v.Value().(*chainData); ok {
-		return len(d.rules())
-	}
-	return 0
-}
-
-// size counts items of a list or bytes of a text.
-func size(v ref.Val) int {
-	switch v := v.(type) {
-	case types.String:
-		return max(1, len(v))
-	case traits.Sizer:
-		if n, ok := v.Size().(types.Int); ok {
-			return int(n)
-		}
-	}
-	return 1
-}
-
-func byteLen(v ref.Val) int {
-	switch v := v.(type) {
-	case types.String:
-		return len(v)
-	case types.Bytes:
-		return len(v)
-	}
-	return 0
-}
+// matchCost bounds the work of a match: every character of the text against every
+// place in the pattern.
+func matchCost(text, pattern int) int { return text * pattern / 16 }

@@ -192,9 +192,15 @@ func (d *chainData) jumps() []string {
 	return out
 }
 
+// chainView is a chain in one evaluation.
+type chainView struct {
+	*chainData
+	session *session
+}
+
 // equal implements comparer: chains are equal if they hold the same rules.
-func (d *chainData) equal(other any) bool {
-	o, ok := other.(*chainData)
+func (d chainView) equal(other any) bool {
+	o, ok := other.(chainView)
 	if !ok || (d.chain == nil) != (o.chain == nil) || len(d.rules()) != len(o.rules()) {
 		return false
 	}
@@ -252,8 +258,12 @@ func (d *setData) equal(other any) bool {
 	return ok && d.set == o.set
 }
 
-// session is one evaluation: what it asked for that was not read.
+// session is one evaluation: what it cost, and what it asked for that was not
+// read.
 type session struct {
+	// cost so far, and its limit; see session.charge.
+	cost, limit uint64
+
 	chains []ir.ChainKey
 	sets   []string
 	// ids number what was asked: chain keys and names of sets.

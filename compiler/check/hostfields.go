@@ -37,14 +37,14 @@ func newHostClass() *class {
 
 func newChainClass() *class {
 	c := newClass("chain")
-	define(c, "exists", cel.BoolType, func(d *chainData) ref.Val { return types.Bool(d.chain != nil) })
-	define(c, "policy", cel.StringType, func(d *chainData) ref.Val {
+	define(c, "exists", cel.BoolType, func(d chainView) ref.Val { return types.Bool(d.chain != nil) })
+	define(c, "policy", cel.StringType, func(d chainView) ref.Val {
 		if d.chain == nil {
 			return types.String("")
 		}
 		return types.String(d.chain.Policy)
 	})
-	define(c, "rules", cel.ListType(ruleClass.typ), func(d *chainData) ref.Val {
+	define(c, "rules", cel.ListType(ruleClass.typ), func(d chainView) ref.Val {
 		if d.rulesVal == nil {
 			out := make([]ref.Val, len(d.rules()))
 			for i := range out {
@@ -54,7 +54,7 @@ func newChainClass() *class {
 		}
 		return d.rulesVal
 	})
-	define(c, "jumps", stringList, func(d *chainData) ref.Val {
+	define(c, "jumps", stringList, func(d chainView) ref.Val {
 		if d.jumpsVal == nil {
 			d.jumpsVal = stringsVal(d.jumps())
 		}
@@ -185,7 +185,7 @@ func (h hostView) chain(family, table, name string) ref.Val {
 	if d == nil {
 		return h.session.unknown(k)
 	}
-	return chainClass.object(d)
+	return chainClass.object(chainView{d, h.session})
 }
 
 // hasNativeRules tells whether rules stand in a table that iptables did not

@@ -1,7 +1,7 @@
 package check
 
 import (
-	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -124,15 +124,23 @@ func printable(s string) string {
 	}, s)
 }
 
-// The checker's messages that have parts that we use.
-var (
-	undeclared = regexp.MustCompile(`^undeclared reference to '(.*)' \(in container '.*'\)$`)
-	noField    = regexp.MustCompile(`^undefined field '(.*)'$`)
-	noOverload = regexp.MustCompile(`^found no matching overload for '(.*)' applied to '(.*)'$`)
-	noFields   = regexp.MustCompile(`^type '(.*)' does not support field selection$`)
-	noRange    = regexp.MustCompile(`^expression of type '(.*)' cannot be range of a comprehension`)
-	mismatch   = regexp.MustCompile(`^expected type '(.*)' but found '(.*)'$`)
-)
+// holes are the texts between the separators of a message, the first of which
+// begins it. It is false for another message.
+func holes(msg string, separators ...string) ([]string, bool) {
+	rest, found := strings.CutPrefix(msg, separators[0])
+	if !found {
+		return nil, false
+	}
+	var out []string
+	for _, s := range separators[1:] {
+		var hole string
+		if hole, rest, found = strings.Cut(rest, s); !found {
+			return nil, false
+		}
+		out = append(out, hole)
+	}
+	return out, true
+}
 
 // typeWord says a type in the words of rulesets.
 func typeWord(s string) string {
@@ -143,7 +151,9 @@ func typeWord(s string) string {
 	} {
 		s = strings.ReplaceAll(s, r.theirs, r.ours)
 	}
-	return dynWord.ReplaceAllString(s, "any")
+	words := strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsLetter(r) })
+	if slices.Contains(words, "dyn") {
+		s = strings.ReplaceAll(s, "dyn", "any")
+	}
+	return s
 }
-
-var dynWord = regexp.MustCompile(`\bdyn\b`)

@@ -77,28 +77,28 @@ func (f finding) errorf(format string, args ...any) *diag.Diagnostic {
 }
 
 func (e *Env) reportType(f finding, msg string) {
-	if m := undeclared.FindStringSubmatch(msg); m != nil {
-		e.reportUnknown(f, m[1])
+	if m, ok := holes(msg, "undeclared reference to '", "' (in container '"); ok {
+		e.reportUnknown(f, m[0])
 		return
 	}
-	if m := noField.FindStringSubmatch(msg); m != nil {
-		e.reportField(f, m[1])
+	if m, ok := holes(msg, "undefined field '", "'"); ok {
+		e.reportField(f, m[0])
 		return
 	}
-	if m := noOverload.FindStringSubmatch(msg); m != nil {
-		reportCall(f, m[1], typeWord(m[2]))
+	if m, ok := holes(msg, "found no matching overload for '", "' applied to '", "'"); ok {
+		reportCall(f, m[0], typeWord(m[1]))
 		return
 	}
-	if m := noFields.FindStringSubmatch(msg); m != nil {
-		f.errorf("a value of type %s has no fields", typeWord(m[1]))
+	if m, ok := holes(msg, "type '", "' does not support field selection"); ok {
+		f.errorf("a value of type %s has no fields", typeWord(m[0]))
 		return
 	}
-	if m := noRange.FindStringSubmatch(msg); m != nil {
-		f.errorf("%q needs a list or map, not %s", f.word, typeWord(m[1]))
+	if m, ok := holes(msg, "expression of type '", "' cannot be range of a comprehension"); ok {
+		f.errorf("%q needs a list or map, not %s", f.word, typeWord(m[0]))
 		return
 	}
-	if m := mismatch.FindStringSubmatch(msg); m != nil {
-		f.errorf("%s is needed here, not %s", typeWord(m[1]), typeWord(m[2]))
+	if m, ok := holes(msg, "expected type '", "' but found '", "'"); ok {
+		f.errorf("%s is needed here, not %s", typeWord(m[0]), typeWord(m[1]))
 		return
 	}
 	if strings.Contains(msg, "exceeds limit") {
