@@ -147,7 +147,7 @@ var (
 )
 
 // programs compiles rulesets.
-func programs(t *testing.T, texts ...string) []*compiler.Program {
+func programs(t testing.TB, texts ...string) []*compiler.Program {
 	t.Helper()
 	var out []*compiler.Program
 	for _, text := range texts {
