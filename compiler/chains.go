@@ -24,8 +24,7 @@ func (c *compilation) chain(f ir.Family, table string, d *dsl.Chain) {
 		c.diags.Errorf(diag.DuplicateName, d.Name.Span, "chain %s is declared twice", key).Note(other.Span, "the other one is here")
 		return
 	}
-	given := given(c.prog.Catalogue, key.Chain)
-	ch := &Chain{Key: key, Span: d.Name.Span, Given: given}
+	ch := &Chain{Key: key, Span: d.Name.Span}
 	c.prog.Chains = append(c.prog.Chains, ch)
 	for i, r := range d.Rules {
 		label := fmt.Sprintf("#%d", i+1)
@@ -266,7 +265,7 @@ func (c *compilation) helper(k ir.ChainKey, label, purpose string, seq int) stri
 	id := fmt.Sprintf("%s\x00%s\x00%s\x00%s\x00%d", k.Table, k.Chain, label, purpose, seq)
 	for n := 0; ; n++ {
 		sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d", id, n))
-		name := helperPrefix(k.Chain) + hex.EncodeToString(sum[:4])
+		name := c.helperPrefix(k.Chain) + hex.EncodeToString(sum[:4])
 		if c.helpers == nil {
 			c.helpers = map[string]string{}
 		}

@@ -198,9 +198,7 @@ func (c *compilation) names() {
 			if o := c.doc.Owns; o != nil && o.HasChains && !slices.ContainsFunc(o.Chains, func(g *dsl.Text) bool { return ir.MatchGlob(g.Literal(), name) }) {
 				c.diags.Errorf(diag.NotOwned, ch.Name.Span, "chain %s is declared, but no entry of owns.chains matches it", name)
 			}
-			if _, given := cat.UserChain(name); !given {
-				p.Owns.Chains = append(p.Owns.Chains, helperPrefix(name)+"*")
-			}
+			p.Owns.Chains = append(p.Owns.Chains, c.helperPrefix(name)+"*")
 		}
 	}
 	slices.Sort(p.Owns.Chains)
@@ -272,8 +270,15 @@ func (c *compilation) tables() {
 	c.checkJumps()
 }
 
-// helperPrefix is the beginning of the names of a chain's helper chains.
-func helperPrefix(chain string) string { return chain[:min(len(chain), 19)] + "." }
+// helperPrefix is the beginning of the names of a chain's helper chains: the
+// chain's own, or the ruleset's where the chain is one that a program gives to its
+// users, whose beginning is the program's.
+func (c *compilation) helperPrefix(chain string) string {
+	if given(c.prog.Catalogue, chain) {
+		chain = c.prog.Name
+	}
+	return chain[:min(len(chain), 19)] + "."
+}
 
 // lint looks at the finished program as a whole.
 func (c *compilation) lint() {

@@ -59,9 +59,6 @@ type Chain struct {
 	Key   ir.ChainKey
 	Span  diag.Span
 	Rules []ChainRule
-	// Given is set for a chain that a program gives to its users (DOCKER-USER): it is
-	// emptied when it is no longer declared, never deleted.
-	Given bool
 }
 
 // ChainRule is one rule of an owned chain.
