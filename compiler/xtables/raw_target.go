@@ -154,6 +154,9 @@ func finishHMARK(p *parser, x *instance) *Error {
 		x.drop(g)
 		full := strconv.Itoa(p.addressBits())
 		for _, f := range fields {
+			if x.has("hmark-"+f+"-prefix") || x.has("hmark-"+f+"-mask") {
+				return errorAt(x.at, diag.RuleText, "--hmark-tuple names %s, which has an option of its own", f)
+			}
 			switch f {
 			case "src", "dst":
 				x.put("hmark-"+f+"-prefix", full)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"hookline/compiler/ir"
 	"hookline/dsl/diag"
 )
 
@@ -43,7 +44,7 @@ const (
 	dropFull                   // is not printed, and neither is its negation
 )
 
-// span is N, N:M, :M or N:.
+// numSpan is N, N:M, :M or N:, both ends included.
 func numSpan(limit uint64, full fullRange) canon {
 	return func(p *parser, a *arg) (string, *Error) {
 		low, high, isRange := strings.Cut(a.v.Text, ":")
@@ -166,28 +167,10 @@ func prefixBits(p *parser, a *arg) (string, *Error) {
 
 // addressBits is the length of an address of the rule's family.
 func (p *parser) addressBits() int {
-	if p.opt.Family == 1 {
+	if p.opt.Family == ir.IPv4 {
 		return 32
 	}
 	return 128
-}
-
-// numList is a list of numbers, kept as written in decimal.
-func numList(limit uint64, most int) canon {
-	return func(_ *parser, a *arg) (string, *Error) {
-		var out []string
-		for part := range strings.SplitSeq(a.v.Text, ",") {
-			n, err := number(a.v, part, 0, limit)
-			if err != nil {
-				return "", err
-			}
-			out = append(out, strconv.FormatUint(n, 10))
-		}
-		if len(out) > most {
-			return "", errorAt(a.v, diag.TooLong, "--%s holds at most %d numbers", a.opt.name, most)
-		}
-		return strings.Join(out, ","), nil
-	}
 }
 
 // ipv6Options is a list of option types, each with an optional length.
