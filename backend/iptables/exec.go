@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"sync"
 
 	"hookline/backend"
 	"hookline/compiler/ir"
@@ -79,16 +80,22 @@ func (b *Backend) findTools(ctx context.Context) (map[ir.Family]Tools, error) {
 	if b.tools != nil {
 		return b.tools, nil
 	}
-	found := map[ir.Family]Tools{}
-	for _, f := range b.opt.Families {
-		t, ok := b.opt.Tools[f]
-		if !ok {
-			var err error
-			if t, err = findTools(ctx, b.run, f, b.opt.Variant); err != nil {
-				return nil, err
-			}
+	var wg sync.WaitGroup
+	tools, errs := make([]Tools, len(b.opt.Families)), make([]error, len(b.opt.Families))
+	for i, f := range b.opt.Families {
+		if t, ok := b.opt.Tools[f]; ok {
+			tools[i] = t
+			continue
 		}
-		found[f] = t
+		wg.Go(func() { tools[i], errs[i] = findTools(ctx, b.run, f, b.opt.Variant) })
+	}
+	wg.Wait()
+	found := map[ir.Family]Tools{}
+	for i, f := range b.opt.Families {
+		if errs[i] != nil {
+			return nil, errs[i]
+		}
+		found[f] = tools[i]
 	}
 	b.tools = found
 	return found, nil
@@ -126,10 +133,21 @@ func toolVersion(ctx context.Context, r backend.Runner, argv []string) (string, 
 // Versions asks the programs that matter for their versions. Programs that are
 // not there are left out.
 func Versions(ctx context.Context, r backend.Runner) map[string]string {
+	var wg sync.WaitGroup
+	names := []string{"iptables", "iptables-nft", "iptables-legacy", "nft", "ipset"}
+	versions := make([]string, len(names))
+	for i, name := range names {
+		wg.Go(func() {
+			if v, err := toolVersion(ctx, r, []string{name}); err == nil {
+				versions[i] = v
+			}
+		})
+	}
+	wg.Wait()
 	out := map[string]string{}
-	for _, name := range []string{"iptables", "iptables-nft", "iptables-legacy", "nft", "ipset"} {
-		if v, err := toolVersion(ctx, r, []string{name}); err == nil && v != "" {
-			out[name] = v
+	for i, v := range versions {
+		if v != "" {
+			out[names[i]] = v
 		}
 	}
 	return out

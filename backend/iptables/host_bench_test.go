@@ -119,3 +119,33 @@ func BenchmarkWholeSnapshot(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkColdPlanNFT opens a session as a new process does, with nothing known
+// of the machine, and reads twice, as a plan does.
+func BenchmarkColdPlanNFT(b *testing.B) {
+	ns := crowded(b, ir.IptablesNFT)
+	scope := ir.Scope{Sets: []string{"none"}}
+	for _, f := range ir.Families {
+		for _, table := range ir.TableNames {
+			scope.WantGlob(ir.TableKey{Family: f, Name: table}, "OWN-*")
+		}
+		for _, c := range []string{"INPUT", "FORWARD"} {
+			scope.Want(ir.ChainKey{Family: f, Table: "filter", Chain: c})
+		}
+	}
+	for b.Loop() {
+		h, err := New(Options{Variant: ir.IptablesNFT, Runner: ns.Runner(), NetNS: ns.Do, LockFile: ns.LockFile()})
+		if err != nil {
+			b.Fatal(err)
+		}
+		s, err := h.Session(context.Background())
+		if err != nil {
+			b.Fatal(err)
+		}
+		snapshot(b, s, scope)
+		snapshot(b, s, scope)
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -176,7 +176,7 @@ type kernelRule struct {
 	native         string // the first expression that iptables would not write, or ""
 	comment        string // of a native rule
 	proto          uint8  // the transport protocol that the rule asks for, 0 if none
-	exprs          []byte // the expressions as they came
+	exprs          []byte // the expressions as they came, in a listing with native rules
 }
 
 // rules lists the rules of one chain, or of the whole table if chain is "".
@@ -192,7 +192,7 @@ func (k *kernel) rules(f ir.Family, table, chain string) ([]kernelRule, error) {
 		return nil, fmt.Errorf("listing the rules of %s %s: %w", f, what, err)
 	}
 	out := make([]kernelRule, 0, len(answers))
-	name := chain
+	name, doubted := chain, false
 	for _, a := range answers {
 		var r kernelRule
 		var userdata []byte
@@ -222,6 +222,14 @@ func (k *kernel) rules(f ir.Family, table, chain string) ([]kernelRule, error) {
 			r.comment = userComment(userdata)
 		}
 		out = append(out, r)
+		doubted = doubted || r.native != ""
+	}
+	if !doubted {
+		// Only a chain with native rules is ever copied; the others' expressions would
+		// keep the whole listing in memory.
+		for i := range out {
+			out[i].exprs = nil
+		}
 	}
 	return out, nil
 }

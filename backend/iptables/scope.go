@@ -44,12 +44,18 @@ type tableReader struct {
 	rules map[string][]kernelRule
 	// widened tells that every rule of the table was listed.
 	widened bool
+	// saved is the answer of the save that runs while the kernel is listing, if the
+	// whole table is wanted.
+	saved chan saveAnswer
 	// text are the chains whose text is wanted, in the table's order.
 	text []*ir.Chain
 }
 
 // readNFT reads the tables of the nft variant once.
 func (s *session) readNFT(ctx context.Context, scope ir.Scope) (*ir.State, error) {
+	// A save that is not waited for shall end.
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	state := &ir.State{}
 	for _, f := range s.b.families(scope) {
 		state.Families = append(state.Families, f)
@@ -60,6 +66,7 @@ func (s *session) readNFT(ctx context.Context, scope ir.Scope) (*ir.State, error
 		var readers []*tableReader
 		for _, name := range ir.TableNames {
 			if r := s.newTableReader(ir.TableKey{Family: f, Name: name}, chains, scope); r != nil {
+				r.startSave(ctx)
 				if err := r.list(); err != nil {
 					return nil, err
 				}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"hookline/backend"
 	"hookline/compiler/ir"
 )
 
@@ -23,7 +24,7 @@ func (s *session) readText(ctx context.Context, f ir.Family, readers []*tableRea
 	var together, alone []chainText
 	for _, r := range readers {
 		if r.scope.All {
-			done, err := s.saveTable(ctx, r)
+			done, err := s.saveTable(r)
 			if err != nil {
 				return err
 			}
@@ -191,10 +192,31 @@ func (s *session) printAlone(ctx context.Context, f ir.Family, t chainText) erro
 	return nil
 }
 
-// saveTable reads a whole table by a save. It says whether that worked for every
-// chain.
-func (s *session) saveTable(ctx context.Context, r *tableReader) (bool, error) {
-	res, err := s.exec(ctx, s.tools(r.key.Family).Save, "", "-c", "-t", r.key.Name)
+// saveAnswer is what a save tool said.
+type saveAnswer struct {
+	res backend.Result
+	err error
+}
+
+// startSave has the tool print the table, if all of it is wanted, while the
+// caller asks the kernel.
+func (r *tableReader) startSave(ctx context.Context) {
+	if !r.scope.All {
+		return
+	}
+	r.saved = make(chan saveAnswer, 1)
+	save := r.s.tools(r.key.Family).Save
+	go func() {
+		res, err := r.s.exec(ctx, save, "", "-c", "-t", r.key.Name)
+		r.saved <- saveAnswer{res, err}
+	}()
+}
+
+// saveTable takes the rules' texts from the save. It says whether that worked for
+// every chain.
+func (s *session) saveTable(r *tableReader) (bool, error) {
+	answer := <-r.saved
+	res, err := answer.res, answer.err
 	if err != nil {
 		return false, fmt.Errorf("reading table %s: %w", r.key, err)
 	}
