@@ -137,6 +137,9 @@ COMMIT
 		ensure("SITE-IN"), insertRule("INPUT", 2, "-j SITE-IN"), appendRule("SITE-IN", "-j umläut"),
 		insertRule("1", 1, "-j SITE-IN"), insertRule("sl/ash:colon", 2, "-j SITE-IN"), insertRule("log", 1, "-j twenty-eight-bytes-are-the-m"))))
 	b.wantRules(b.everything(), key("filter", "1"), "-j SITE-IN", "-j log")
+	b.apply(tx(block("filter", ensure(`SITE"Q`), appendRule(`SITE"Q`, "-j DROP"), ensure("SITE'S"), insertRule("SITE'S", 1, "-j log"))))
+	b.apply(tx(block("filter", insertRule(`SITE"Q`, 1, "-j SITE-IN"), deleteRule(`SITE"Q`, "-j DROP"))))
+	b.wantRules(b.everything(), key("filter", `SITE"Q`), "-j SITE-IN")
 }
 
 func unreadIsNotAbsent(t *testing.T, h Host) {

@@ -1,8 +1,11 @@
 package fake_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 
+	"hookline/backend"
 	"hookline/backend/backendtest"
 	"hookline/backend/fake"
 	"hookline/backend/iptables"
@@ -39,5 +42,116 @@ func TestConformance(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// script is a restore text without origins.
+func script(text string) backend.Script { return backend.Script{Family: ir.IPv4, Text: text} }
+
+const jump = `*nat
+:PREROUTING ACCEPT [0:0]
+:SITE - [0:0]
+[1:60] -A PREROUTING -j SITE
+COMMIT
+`
+
+// TestBeforeApply: what another program does between read and write is what the
+// script meets.
+func TestBeforeApply(t *testing.T) {
+	b := fake.New(ir.IptablesNFT, parse(t, jump, ""))
+	s, err := b.Session(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Snapshot(context.Background(), ir.Scope{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	b.BeforeApply = func(host *ir.State) *ir.State {
+		if calls++; calls > 1 {
+			return nil
+		}
+		return parse(t, "", "")
+	}
+	guarded := script("*nat\n-C PREROUTING -j SITE\n:SITE - [0:0]\nCOMMIT\n")
+	err = s.Apply(context.Background(), guarded)
+	var refused *backend.ScriptError
+	if !errors.As(err, &refused) || refused.Number != 2 || refused.Exit != 1 {
+		t.Errorf("applying what rests on a lost jump: %v", err)
+	}
+	if err := s.Apply(context.Background(), script("*nat\n:SITE - [0:0]\n-A PREROUTING -j SITE\nCOMMIT\n*raw\n-F\nCOMMIT\n")); err != nil {
+		t.Error(err)
+	}
+	if err := s.Apply(context.Background(), guarded); err != nil {
+		t.Error(err)
+	}
+	after, err := s.Snapshot(context.Background(), ir.Scope{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One for the other program, and one for each of our COMMITs.
+	if got := after.Generation - before.Generation; got != 4 {
+		t.Errorf("the generation has moved by %d, want 4", got)
+	}
+	if before.State.Table(ir.IPv4, "nat").Chain("PREROUTING").Rules[0].Packets != 1 {
+		t.Error("the first snapshot has changed")
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for _, c := range []struct {
+		name, text  string
+		nft, legacy int // the refused line, 0 for none
+	}{
+		{"fine", "*nat\n:X - [0:0]\nCOMMIT\n", 0, 0},
+		{"bad module", "*nat\n:X - [0:0]\n-A X -m nosuchmatch\nCOMMIT\n", 3, 3},
+		{"failing guard", "*nat\n-C PREROUTING -j RETURN\nCOMMIT\n", 0, 2},
+		{"loop", "*nat\n:X - [0:0]\n-A X -j X\n-A PREROUTING -j X\nCOMMIT\n", 0, 0},
+		{"no COMMIT", "*nat\n:X - [0:0]\n", 1, 1},
+	} {
+		for v, want := range map[ir.Variant]int{ir.IptablesNFT: c.nft, ir.IptablesLegacy: c.legacy} {
+			b := fake.New(v, parse(t, jump, ""))
+			s, err := b.Session(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := 0
+			var refused *backend.ScriptError
+			if err := s.Check(context.Background(), script(c.text)); errors.As(err, &refused) {
+				got = refused.Number
+			} else if err != nil {
+				t.Error(err)
+			}
+			if got != want {
+				t.Errorf("%s on %s: line %d is refused, want %d", c.name, v, got, want)
+			}
+			if d := ir.Compare(parse(t, jump, ""), b.State(), ir.CompareOptions{Counters: true}); len(d) > 0 {
+				t.Errorf("%s: a check has changed the host: %v", c.name, d)
+			}
+		}
+	}
+}
+
+// TestCanceled: a call whose context has ended does nothing.
+func TestCanceled(t *testing.T) {
+	b := fake.New(ir.IptablesNFT, parse(t, jump, ""))
+	ctx, cancel := context.WithCancel(context.Background())
+	s, err := b.Session(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := s.Apply(ctx, script("*nat\n-F\nCOMMIT\n")); !errors.Is(err, context.Canceled) {
+		t.Errorf("Apply: %v", err)
+	}
+	if _, err := s.Snapshot(ctx, ir.Scope{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("Snapshot: %v", err)
+	}
+	if _, err := b.Session(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Session: %v", err)
+	}
+	if len(b.State().Table(ir.IPv4, "nat").Chain("PREROUTING").Rules) != 1 {
+		t.Error("the host has changed")
 	}
 }
