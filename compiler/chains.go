@@ -154,6 +154,7 @@ func (c *compilation) textError(t *dsl.Text, parts []xtables.TemplatePart, e xta
 	}
 	raw := t.Span.Text()
 	switch {
+	case e.Start == e.End: // about the rule, not about a word
 	case len(raw) == width:
 		at.Start, at.End = t.Span.Start+e.Start, t.Span.Start+e.End
 	case len(raw) == width+2 && t.Quoted:
