@@ -275,6 +275,28 @@ func (r *tableReader) references(wanted map[string]bool) error {
 	if err := r.listRules(targets); err != nil {
 		return err
 	}
+	if len(r.unseen(targets)) > 0 {
+		if err := r.widen(); err != nil {
+			return err
+		}
+	}
+	// What is still not seen are verdict maps, which only native rules look into.
+	unseen := r.unseen(targets)
+	for _, t := range unseen {
+		r.s.warnings = append(r.s.warnings, fmt.Sprintf("chain %s %s is referred to by a verdict map of a native nft rule", r.key, t))
+	}
+	for name, rules := range r.rules {
+		refers := func(k kernelRule) bool { return targets[k.jump] || len(unseen) > 0 && strings.Contains(k.native, "@") }
+		if slices.ContainsFunc(rules, refers) {
+			wanted[name] = true
+		}
+	}
+	return nil
+}
+
+// unseen are the targets to which the kernel counts more references than the
+// rules that were listed make up for, sorted.
+func (r *tableReader) unseen(targets map[string]bool) []string {
 	seen := map[string]int{}
 	for _, rules := range r.rules {
 		for i := range rules {
@@ -283,19 +305,14 @@ func (r *tableReader) references(wanted map[string]bool) error {
 			}
 		}
 	}
+	var out []string
 	for t := range targets {
-		if r.kernel[t].use > len(r.rules[t])+seen[t] && !r.widened {
-			if err := r.widen(); err != nil {
-				return err
-			}
+		if r.kernel[t].use > len(r.rules[t])+seen[t] {
+			out = append(out, t)
 		}
 	}
-	for name, rules := range r.rules {
-		if slices.ContainsFunc(rules, func(k kernelRule) bool { return targets[k.jump] }) {
-			wanted[name] = true
-		}
-	}
-	return nil
+	slices.Sort(out)
+	return out
 }
 
 // refs is the kernel's number of references to a chain, -1 if its rules were not
@@ -337,6 +354,7 @@ func (s *session) settle(ctx context.Context, scope ir.Scope) (*ir.State, uint32
 		if err != nil {
 			return nil, 0, err
 		}
+		s.warnings = nil
 		state, err := s.readNFT(ctx, scope)
 		if err != nil && !errors.Is(err, errInterrupted) {
 			// A chain that vanished under us fails a tool: only a failure in peace counts.

@@ -138,6 +138,20 @@ func TestScope(t *testing.T) {
 `,
 		},
 		{
+			"a verdict map refers to an owned chain",
+			"iptables-nft -N OWN-1; iptables-nft -A FORWARD -s 1.1.1.1 -j ACCEPT; nft add rule ip filter FORWARD ip saddr vmap '{ 1.1.1.1 : jump OWN-1 }'; iptables-nft -A INPUT -j ACCEPT",
+			func(s *ir.Scope) { s.WantGlob(ir.TableKey{Family: ir.IPv4, Name: "filter"}, "OWN-*") },
+			`*ipv4 filter partial=true 
+:INPUT
+:FORWARD read ACCEPT refs=0
+  -s 1.1.1.1/32 -j ACCEPT
+  native saddr @__map0 ""
+:OUTPUT read ACCEPT refs=0
+:OWN-1 read  refs=1
+warning: chain ipv4 filter OWN-1 is referred to by a verdict map of a native nft rule
+`,
+		},
+		{
 			"comments with newlines, quotes and odd names",
 			`iptables-nft -N 'a"b'; iptables-nft -A 'a"b' -m comment --comment 'two
 -A a"b lines'; iptables-nft -A 'a"b' -m comment --comment 'x "y" \z' -j ACCEPT; iptables-nft -N log; iptables-nft -A log; iptables-nft -N fwd; iptables-nft -A fwd -j log; iptables-nft -A fwd -m comment --comment "-N zz
@@ -202,7 +216,11 @@ func TestScope(t *testing.T) {
 			var scope ir.Scope
 			c.scope(&scope)
 			before := shell(t, ns, "nft list ruleset")
-			got := print(snapshot(t, open(t, ns, ir.IptablesNFT), scope).State)
+			snap := snapshot(t, open(t, ns, ir.IptablesNFT), scope)
+			got := print(snap.State)
+			for _, w := range snap.Warnings {
+				got += "warning: " + w + "\n"
+			}
 			if d := cmp.Diff(c.want, got); d != "" {
 				t.Errorf("state mismatch (-want +got):\n%s", d)
 			}

@@ -313,6 +313,7 @@ func script(t *testing.T, name, text string) string {
 }
 
 func TestLock(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir()) // where left over files would be
 	ns := netns.ForTest(t)
 	b, err := New(Options{Variant: ir.IptablesLegacy, Runner: ns.Runner(), NetNS: ns.Do, LockFile: ns.LockFile()})
 	if err != nil {
@@ -379,5 +380,32 @@ func TestLockIgnored(t *testing.T) {
 	}
 	if got := shell(t, ns, "iptables-legacy -w 1 -S OURS"); got != "-N OURS\n" {
 		t.Errorf("after Apply: %q", got)
+	}
+}
+
+// TestLegacyTablesUnseen: where the list of tables is hidden, those that matter
+// are asked for, and a warning says so (FIELD M-61).
+func TestLegacyTablesUnseen(t *testing.T) {
+	ns := netns.ForTest(t)
+	shell(t, ns, "iptables-legacy -t nat -N X")
+	s := open(t, ns, ir.IptablesLegacy)
+	s.b.around = func(func() error) error {
+		return &os.PathError{Op: "open", Path: "ip_tables_names", Err: os.ErrPermission}
+	}
+	var scope ir.Scope
+	scope.WantAll(ir.TableKey{Family: ir.IPv4, Name: "nat"})
+	state, err := s.readLegacy(context.Background(), scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(state.Tables) != 1 || state.Tables[0].Chain("X") == nil {
+		t.Errorf("state = %s, want table nat with chain X", print(state))
+	}
+	if len(s.warnings) != 2 || !strings.Contains(s.warnings[0], "which ipv4 tables exist cannot be seen") {
+		t.Errorf("warnings = %q", s.warnings)
+	}
+	s.b.around = ns.Do
+	if got := legacyNames(t, ns); got != "nat\n" {
+		t.Errorf("tables = %q, want nat only", got)
 	}
 }
