@@ -140,10 +140,10 @@ func TestCompileErrors(t *testing.T) {
 		{rules, `if x`, WantAny, `1 "if": "if" is a reserved word and cannot stand here [cel-syntax]`},
 		{rules, `has(params)`, WantAny, `5 "params": has() needs a field here [cel-syntax] (write it like has(facts.rack))`},
 		{rules, `[1].all(1, true)`, WantAny, `9 "1": a name for the items is needed here [cel-syntax]`},
-		{rules, "a\x00", WantAny, `2 "\x00": "�" is not expected here [cel-syntax]`},
+		{rules, "a\x00", WantAny, `2 "\x00": "\x00" is not expected here [cel-syntax]`},
 		{rules, `params.?role`, WantAny, `7 ".": optional fields and items are not part of the language here [cel-syntax] (write has(x.y) ? x.y : OTHER)`},
-		{rules, strings.Repeat("(", 100) + "1" + strings.Repeat(")", 100), WantAny,
-			`1 "` + strings.Repeat("(", 100) + "1" + strings.Repeat(")", 100) + `": the expression is too large or nests too deeply [cel-cost]`},
+		{rules, strings.Repeat("(", 300) + "1" + strings.Repeat(")", 300), WantAny,
+			`1 "` + strings.Repeat("(", 300) + "1" + strings.Repeat(")", 300) + `": the expression is too large or nests too deeply [cel-cost]`},
 	} {
 		x, list := tt.env.Compile(in(tt.in), tt.want)
 		if diff := cmp.Diff(tt.bad, strings.Join(lines(list), "\n")); diff != "" {
@@ -234,5 +234,22 @@ func TestNewEnvTwice(t *testing.T) {
 	_, err := NewEnv(nil, EnvOptions{Vars: []Param{{"params", Type{Kind: String}}}})
 	if err == nil {
 		t.Error("NewEnv accepts a variable called params")
+	}
+}
+
+// Long is not nested: conditions and lists of realistic length are read.
+func TestLongExpressions(t *testing.T) {
+	e := testEnv(t, EnvOptions{})
+	for name, text := range map[string]string{
+		"and":     "params.on" + strings.Repeat(" && params.on", 150),
+		"or":      "params.on" + strings.Repeat(" || params.on", 150),
+		"plus":    `params.n` + strings.Repeat(" + 1", 90) + " > 0",
+		"list":    `params.n in [1` + strings.Repeat(", 1", 1000) + "]",
+		"ternary": strings.Repeat("params.n == 1 ? true : ", 20) + "false",
+		"nested":  strings.Repeat("(", 20) + "true" + strings.Repeat(")", 20),
+	} {
+		if x, list := e.Compile(in(text), WantBool); x == nil {
+			t.Errorf("%s: Compile: %q", name, lines(list)[0][len(text):])
+		}
 	}
 }

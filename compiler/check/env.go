@@ -54,7 +54,7 @@ type Env struct {
 const (
 	maxSource = 20_000 // characters of one expression
 	maxNodes  = 20_000
-	maxNested = 64 // levels of parentheses and the like
+	maxNested = 100 // levels of parentheses and operators
 )
 
 // base is the environment without variables: it is the same for everybody, and
@@ -92,6 +92,10 @@ func NewEnv(params []Param, opt EnvOptions) (*Env, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the expression environment: %w", err)
 	}
+	return extend(b, params, opt)
+}
+
+func extend(b *cel.Env, params []Param, opt EnvOptions) (*Env, error) {
 	e := &Env{opt: opt, cost: opt.CostLimit, params: paramsClass(params), entries: map[string]*class{}}
 	if e.cost == 0 {
 		e.cost = defaultCostLimit
@@ -132,6 +136,7 @@ func NewEnv(params []Param, opt EnvOptions) (*Env, error) {
 	for _, name := range e.vars {
 		opts = append(opts, cel.Variable(name, decls[name]))
 	}
+	var err error
 	if e.cel, err = b.Extend(opts...); err != nil {
 		return nil, fmt.Errorf("make the expression environment: %w", err)
 	}

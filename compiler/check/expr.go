@@ -47,30 +47,38 @@ type Expr struct {
 // has errors.
 func (e *Env) Compile(src Source, want Want) (*Expr, *diag.List) {
 	list := &diag.List{}
+	x := e.compile(src, want, list)
+	list.Sort()
+	for _, d := range list.All() {
+		d.Message, d.Help = printable(d.Message), printable(d.Help)
+	}
+	return x, list
+}
+
+func (e *Env) compile(src Source, want Want, list *diag.List) *Expr {
 	if len(src.Text) > maxSource {
 		list.Errorf(diag.CELCost, src.Span, "the expression is longer than %d bytes", maxSource)
-		return nil, list
+		return nil
 	}
 	parsed, iss := e.cel.Parse(src.Text)
 	if iss.Err() != nil {
 		e.reportSyntax(src, iss.Errors(), list)
-		return nil, list
+		return nil
 	}
 	checked, iss := e.cel.Check(parsed)
 	if iss.Err() != nil {
 		e.reportTypes(src, parsed, iss.Errors(), list)
-		return nil, list
+		return nil
 	}
 	x := &Expr{env: e, src: src, want: want, ast: checked, typ: typeFromCEL(checked.OutputType()), uses: map[string]bool{}}
 	x.checkLiterals(list)
 	x.checkResult(list)
 	if list.HasErrors() {
-		list.Sort()
-		return nil, list
+		return nil
 	}
 	x.cost = uint64(newCost(checked.NativeRep().Expr()).once)
 	x.prog = sync.OnceValues(func() (cel.Program, error) { return e.program(checked) })
-	return x, list
+	return x
 }
 
 func (e *Env) program(a *cel.Ast, opts ...cel.ProgramOption) (cel.Program, error) {
@@ -244,11 +252,16 @@ func (e *Env) bind(act Activation, s *session) map[string]any {
 func (x *Expr) whole() diag.Span { return x.src.at(0, len(x.src.Text)) }
 
 func (x *Expr) errorf(code diag.Code, at diag.Span, format string, args ...any) *diag.Diagnostic {
-	return &diag.Diagnostic{Severity: diag.Error, Code: code, Span: at, Message: fmt.Sprintf(format, args...)}
+	return &diag.Diagnostic{Severity: diag.Error, Code: code, Span: at, Message: printable(fmt.Sprintf(format, args...))}
 }
 
 // Causes of failure that have a code of their own.
 var errNoFacts = errors.New("the expression uses facts, and there are none")
+
+// noFactError is a fact that is not among those that there are.
+type noFactError struct{ name string }
+
+func (e *noFactError) Error() string { return fmt.Sprintf("the facts hold no %q", clip(e.name)) }
 
 // unreadError is a chain or table that exists and cannot be read.
 type unreadError struct{ what, reason string }
@@ -266,13 +279,16 @@ func (x *Expr) failure(err error) *diag.Diagnostic {
 	}
 	var cancelled interpreter.EvalCancelledError
 	var unread *unreadError
+	var missing *noFactError
 	switch {
 	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
 		return x.errorf(diag.CELCost, x.whole(), "the expression takes too long, or makes values that are too large")
 	case errors.As(err, &cancelled), errors.Is(err, interpreter.InterruptError{}):
 		return x.errorf(diag.CELCost, x.whole(), "the evaluation was interrupted")
 	case errors.Is(err, errNoFacts):
-		return x.errorf(diag.FactsNeeded, at, "%s", err)
+		return x.errorf(diag.FactsNeeded, at, "%s", errNoFacts)
+	case errors.As(err, &missing):
+		return x.errorf(diag.FactsNeeded, at, "%s", missing)
 	case errors.As(err, &unread):
 		return x.errorf(diag.Unknowable, at, "%s", unread)
 	}

@@ -59,7 +59,7 @@ func fact(name string, t *cel.Type) field {
 			}
 			v, found := f.vals[name]
 			if !found {
-				return types.WrapErr(fmt.Errorf("%w: %q is not among them", errNoFacts, clip(name)))
+				return types.WrapErr(&noFactError{name})
 			}
 			return v
 		},

@@ -78,7 +78,7 @@ func (e *Env) reportSyntax(src Source, errs []*common.Error, list *diag.List) {
 	case word[0] == '"' || word[0] == '\'':
 		reportQuote(src, start, end, msg, list)
 	default:
-		list.Errorf(diag.CELSyntax, span, "%q is not expected here", printable(clip(word)))
+		list.Errorf(diag.CELSyntax, span, "%q is not expected here", clip(word))
 	}
 }
 
