@@ -11,8 +11,8 @@ if [ "${1-}" != inside ]; then
 	scratch=$(mktemp -d)
 	trap 'rm -rf "$scratch"' EXIT
 	new=(unshare --net)
-	[ "$(id -u)" -eq 0 ] || new=(unshare --map-root-user --net)
-	"${new[@]}" true || { echo "this machine lets ${USER:-this user} make no network namespace: run the demo as root" >&2; exit 1; }
+	"${new[@]}" true 2>/dev/null || new=(unshare --map-root-user --net)
+	"${new[@]}" true || { echo "no network namespace can be made here: run the demo as root, in a container with --privileged" >&2; exit 1; }
 	"${new[@]}" env HOOKLINE="$hookline" SCRATCH="$scratch" XTABLES_LOCKFILE="$scratch/xtables.lock" "$0" inside
 	exit
 fi

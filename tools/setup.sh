@@ -22,6 +22,8 @@ for command in "$@"; do
 	if [ "$command" = gcc ] && [ ! -e /usr/include/stdlib.h ]; then packages+=(libc6-dev); fi
 done
 [ ${#packages[@]} -eq 0 ] && exit 0
+# A machine this bare may lack the certificates that Go's module proxy is checked with, too.
+[ -e /etc/ssl/certs/ca-certificates.crt ] || [ -n "${SSL_CERT_FILE-}" ] || packages+=(ca-certificates)
 
 echo "missing on this machine: ${packages[*]}"
 fail() {
