@@ -1,4 +1,3 @@
-// Command gen writes the schemas; run it with go generate ./schemas.
 package main
 
 import (

@@ -1,5 +1,3 @@
-// Command gendocs writes the catalogue of participants as Markdown to the file
-// that is its argument.
 package main
 
 import (
