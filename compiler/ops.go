@@ -85,13 +85,12 @@ func (pl *planner) chainRules(t *tablePlan, c *Chain) []ChainRule {
 	return out
 }
 
-// missingSet names the first set of a rule that is known not to stand.
+// missingSet names the first set of a rule that is known not to stand: all sets
+// were read, or it was asked for by name.
 func (pl *planner) missingSet(f ir.Family, r *ir.Rule) string {
-	if !pl.snap.State.SetsRead {
-		return ""
-	}
 	for _, name := range Fields(f, r).Sets {
-		if pl.snap.State.Set(name) == nil {
+		known := pl.snap.State.SetsRead || slices.Contains(pl.snap.Scope.Sets, name)
+		if known && pl.snap.State.Set(name) == nil {
 			return name
 		}
 	}

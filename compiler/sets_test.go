@@ -1,0 +1,62 @@
+package compiler_test
+
+import (
+	"fmt"
+	"testing"
+
+	"hookline/compiler"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+// A set that was asked for by name and is not there is missing, as it is where
+// every set was read; of a set that nobody asked for nothing is known.
+func TestMissingSet(t *testing.T) {
+	const rules = head + `  families: [ipv4]
+  tables:
+    filter:
+      chains:
+        SITE-IN:
+          rules:
+            - {match: {source: {set: gone, ifMissing: %s}}, action: accept}
+            - {match: {source: {set: there}}, action: accept}
+`
+	there := []*ir.Set{{Family: ir.IPv4, Name: "there", Type: "hash:net"}}
+	for _, c := range []struct {
+		name, ifMissing string
+		sets            []string
+		read            bool
+		appended        int
+		failed          bool
+	}{
+		{"asked for by name, left out", "skip", []string{"gone", "there"}, false, 1, false},
+		{"asked for by name, needed", "fail", []string{"gone", "there"}, false, 0, true},
+		{"all sets read, left out", "skip", nil, true, 1, false},
+		{"nothing known", "skip", nil, false, 2, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			snap := snapshot(t, ir.IptablesNFT, "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n")
+			snap.State.Sets, snap.State.SetsRead = there, c.read
+			snap.Scope = ir.Scope{All: true, Sets: c.sets}
+			prog, list := compile(t, fmt.Sprintf(rules, c.ifMissing), compiler.CompileOptions{})
+			if err := list.Err(); err != nil {
+				t.Fatal(err)
+			}
+			p := compiler.NewPlan([]*compiler.Program{prog}, snap, compiler.PlanOptions{})
+			if got := p.Diags.Has(diag.UnresolvedSet) && p.Diags.HasErrors(); got != c.failed {
+				t.Errorf("refused = %v, want %v: %v", got, c.failed, p.Diags.Err())
+			}
+			appended := 0
+			for _, b := range p.Transaction.Blocks {
+				for _, o := range b.Ops {
+					if o.Kind == ir.OpAppend {
+						appended++
+					}
+				}
+			}
+			if appended != c.appended {
+				t.Errorf("%d rules are appended, want %d", appended, c.appended)
+			}
+		})
+	}
+}
