@@ -19,6 +19,7 @@ const takeBackTime = 30 * time.Second
 func (a *apply) takeBack(ctx context.Context, status Status) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), takeBackTime)
 	defer cancel()
+	a.wantAgain()
 	var last error
 	for range rounds {
 		_, now, err := a.plan(ctx)
@@ -48,6 +49,18 @@ func (a *apply) takeBack(ctx context.Context, status Status) error {
 	}
 	a.stuck(ctx, last)
 	return nil
+}
+
+// wantAgain asks for every chain that was read before our first commit: a shared
+// chain that had nothing of ours but jumps which are gone is in no scope any more.
+func (a *apply) wantAgain() {
+	for _, t := range a.wrote.State.Tables {
+		for _, c := range t.Chains {
+			if c.Read {
+				a.wanted = append(a.wanted, ir.ChainKey{Family: t.Family, Table: t.Name, Chain: c.Name})
+			}
+		}
+	}
 }
 
 // forget puts the records back to what they were before the intent.
