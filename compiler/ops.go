@@ -73,6 +73,7 @@ func (pl *planner) chainRules(t *tablePlan, c *Chain) []ChainRule {
 		missing := pl.missingSet(t.key.Family, r.Rule)
 		switch {
 		case missing == "":
+			pl.checkSetFamily(c, r)
 			out = append(out, r)
 		case slices.Contains(r.SkipIfMissing, missing):
 			pl.diags().Infof(diag.UnresolvedSet, r.Rule.Origin, "rule %s of %s is left out: there is no set %s", r.Label, c.Key.Chain, missing)
@@ -83,6 +84,17 @@ func (pl *planner) chainRules(t *tablePlan, c *Chain) []ChainRule {
 		}
 	}
 	return out
+}
+
+// checkSetFamily refuses a set of the other family: the tool refuses the whole
+// table for it (FIELD M-54).
+func (pl *planner) checkSetFamily(c *Chain, r ChainRule) {
+	for _, name := range Fields(c.Key.Family, r.Rule).Sets {
+		if s := pl.snap.State.Set(name); s != nil && s.Family != 0 && s.Family != c.Key.Family {
+			pl.diags().Errorf(diag.UnresolvedSet, r.Rule.Origin, "rule %s of %s stands in %s, but the set %s is of %s", r.Label, c.Key.Chain, c.Key.Family, name, s.Family).
+				WithHelp("narrow the rule with `families: [%s]`", s.Family)
+		}
+	}
 }
 
 // missingSet names the first set of a rule that is known not to stand: all sets

@@ -135,7 +135,7 @@ func (e *engine) scope() ir.Scope {
 		return ir.Scope{Families: e.opt.Families, All: true, AllSets: true}
 	}
 	s := compiler.Scope(e.opt.Programs, e.planOpt)
-	s.Sets = append(s.Sets, e.sets...)
+	s.AllSets = len(e.sets) > 0
 	for _, k := range e.wanted {
 		if k.Chain == "" {
 			s.WantAll(k.TableKey())
