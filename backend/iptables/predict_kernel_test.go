@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +42,102 @@ func TestPredictKernel(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPredictOurs sends random transactions of hookline's own kinds of op. What
+// State.Apply says will work has to work on both variants, and to leave exactly
+// what it says; the counters of policies apart, which the legacy variant loses.
+func TestPredictOurs(t *testing.T) {
+	rounds := uint64(100)
+	if os.Getenv("HOOKLINE_LONG") == "1" {
+		rounds = 3000
+	}
+	for _, v := range []ir.Variant{ir.IptablesNFT, ir.IptablesLegacy} {
+		t.Run(string(v), func(t *testing.T) {
+			m := newMachine(t, v)
+			applied := 0
+			for round := range rounds {
+				w := &writer{Rand: rand.New(rand.NewPCG(round, 8)), variant: v}
+				f := ir.Families[round%2]
+				if res := m.run(t, f, "restore", w.table(f), "-c"); res.Exit != 0 {
+					t.Fatal(res.Stderr)
+				}
+				before := readBack(t, m, f)
+				tx := w.ours(f, before)
+				predicted, err := before.Apply(tx)
+				if err != nil {
+					continue
+				}
+				applied++
+				scripts, err := iptables.Render(tx, v)
+				if err != nil {
+					t.Fatalf("round %d: %v", round, err)
+				}
+				for _, s := range scripts {
+					if res := m.run(t, f, "restore", s.Text, "--noflush"); res.Exit != 0 {
+						t.Errorf("round %d: what was to work is refused: %s\n%s", round, res.Stderr, s.Text)
+					}
+				}
+				after := readBack(t, m, f)
+				for _, d := range ir.Compare(predicted, after, ir.CompareOptions{Counters: true}) {
+					if d.Kind != ir.CountersDiffer || d.Index >= 0 || v != ir.IptablesLegacy {
+						t.Errorf("round %d: %s\n%s", round, d, scripts[0].Text)
+					}
+				}
+				if t.Failed() {
+					t.FailNow()
+				}
+			}
+			t.Logf("%d of %d transactions were to work, and did", applied, rounds)
+			if applied < int(rounds)/4 {
+				t.Error("too few of the random transactions work")
+			}
+		})
+	}
+}
+
+// ours is a random transaction as hookline makes them, mostly one that works.
+func (w *writer) ours(f ir.Family, before *ir.State) ir.Transaction {
+	rules := func(chain string) []*ir.Rule {
+		c, err := before.Lookup(ir.ChainKey{Family: f, Table: "filter", Chain: chain})
+		if err != nil || c == nil {
+			return nil
+		}
+		return c.Rules
+	}
+	var tx ir.Transaction
+	for range 1 + w.IntN(2) {
+		b := ir.Block{Family: f, Table: "filter", NoFlush: true}
+		if stand := rules("INPUT"); len(stand) > 0 && len(tx.Blocks) == 0 {
+			b.Ops = append(b.Ops, ir.Op{Kind: ir.OpRequire, Chain: "INPUT", Rule: stand[w.IntN(len(stand))]})
+		}
+		for range w.IntN(5) {
+			o := ir.Op{Chain: w.chain(), Rule: &ir.Rule{Text: w.rule(f)}, Index: 1 + w.IntN(3)}
+			switch w.IntN(6) {
+			case 0, 1:
+				o.Kind, o.Chain = ir.OpEnsure, w.user()
+			case 2:
+				o.Kind = ir.OpAppend
+			case 3:
+				o.Kind = ir.OpInsert
+				if slices.ContainsFunc(b.Ops, func(e ir.Op) bool { return e.Kind == ir.OpEnsure && e.Chain == o.Chain }) {
+					o.Index = 1
+				}
+			case 4:
+				o.Kind = ir.OpDelete
+				if stand := rules(o.Chain); len(stand) > 0 {
+					o.Rule = stand[w.IntN(len(stand))]
+				}
+			case 5:
+				user := w.user()
+				b.Ops = append(b.Ops, ir.Op{Kind: ir.OpFlush, Chain: user})
+				o.Kind, o.Chain = ir.OpDrop, user
+			}
+			b.Ops = append(b.Ops, o)
+		}
+		tx.Blocks = append(tx.Blocks, b)
+	}
+	return tx
 }
 
 // predictOne loads a random table, predicts and sends a random text.

@@ -3,6 +3,7 @@ package iptables
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -295,6 +296,9 @@ func randomTransaction(r *rand.Rand) ir.Transaction {
 				o.Kind, o.Rule = ir.OpAppend, rule()
 			case 4:
 				o.Kind, o.Rule, o.Index = ir.OpInsert, rule(), 1+r.IntN(20)
+				if slices.ContainsFunc(b.Ops, func(e ir.Op) bool { return e.Kind == ir.OpEnsure && e.Chain == o.Chain }) {
+					o.Index = 1
+				}
 			case 5:
 				o.Kind, o.Rule = ir.OpDelete, rule()
 			}

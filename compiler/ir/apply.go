@@ -84,9 +84,10 @@ type Quirks struct {
 	// WalkEndsAtVerdict: the search for circles does not look behind a rule that is
 	// nothing but a verdict (legacy kernels: mark_source_chains).
 	WalkEndsAtVerdict bool
-	// StaleInsertLimit: -I CHAIN n behind `:CHAIN -` is checked against the number
-	// of rules that the chain had (iptables 1.8.9, nft; FIELD M-44).
-	StaleInsertLimit bool
+	// InsertCountsFlushed: -I CHAIN n behind `:CHAIN -` counts the rules that the
+	// chain had before, as if they stood ahead of the new ones (iptables 1.8.9, nft;
+	// FIELD M-44).
+	InsertCountsFlushed bool
 	// ZeroLosesPolicies: -Z behind `:BUILTIN POLICY` in a block takes the policy back
 	// (iptables 1.8.9, nft; FIELD M-44).
 	ZeroLosesPolicies bool
@@ -98,7 +99,7 @@ func VariantQuirks(v Variant) Quirks {
 	case IptablesNFT:
 		return Quirks{
 			FlushResetsPolicies: true, DashSetsCounters: true, MaxJumps: 15, BuiltinDrop: true,
-			UserPolicy: true, RenameAtCommit: true, StaleInsertLimit: true, ZeroLosesPolicies: true,
+			UserPolicy: true, RenameAtCommit: true, InsertCountsFlushed: true, ZeroLosesPolicies: true,
 			LosesRuleCounters6: true, ZeroRefusesGiven: true,
 		}
 	case IptablesLegacy:
@@ -187,8 +188,8 @@ type draft struct {
 	// renames that take effect at commit; fresh are the chains that the block made.
 	renames [][2]string
 	fresh   map[string]bool
-	// stale is the number of rules that a chain had before `:CHAIN -`.
-	stale map[string]int
+	// flushed is the number of rules that `:CHAIN -` took from a chain.
+	flushed map[string]int
 	// policies are the chains whose policy the block sets, as they were before.
 	policies map[string]Chain
 	// given are the rules that the block put in with counters.
@@ -284,18 +285,16 @@ func (d *draft) writeRules(name string) *Chain {
 // empty takes away a chain's rules, read or not.
 func (d *draft) empty(name string) {
 	c := d.chain(name)
-	if len(c.Rules) == 0 && c.Read {
+	if len(c.Rules) == 0 && c.Read && c.Unreadable == "" {
 		return
 	}
 	for _, r := range c.Rules {
 		d.unref(r)
 	}
 	c = d.write(name)
-	if !c.Read {
-		// What the chain held is unknown, and with it whom it referred to.
-		c.Read, c.Unreadable = true, ""
-	}
-	c.Rules = nil
+	// Of what was not read it is unknown to whom it referred: counts of references
+	// may stay too high.
+	c.Read, c.Unreadable, c.Rules = true, "", nil
 	d.own[d.index[name]] = whole
 }
 

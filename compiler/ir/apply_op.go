@@ -26,10 +26,12 @@ func (d *draft) op(o *Op) *ApplyError {
 			return noChain(o.Chain)
 		}
 		d.changed = true
+		delete(d.flushed, o.Chain)
 		d.empty(o.Chain)
 		return nil
 	case OpFlushAll:
 		d.changed = true
+		clear(d.flushed)
 		for _, c := range d.chains {
 			if c != nil {
 				d.empty(c.Name)
@@ -61,10 +63,10 @@ func (d *draft) ensure(name string) *ApplyError {
 	case c != nil && d.quirks.RedeclareFails && !d.block.NoFlush:
 		return refuse(name, ReasonChainExists, "the chain is declared twice")
 	case c != nil:
-		if d.stale == nil {
-			d.stale = map[string]int{}
+		if d.flushed == nil {
+			d.flushed = map[string]int{}
 		}
-		d.stale[name] = len(c.Rules)
+		d.flushed[name] += len(c.Rules)
 		d.changed = true
 		d.empty(name)
 		return nil
@@ -156,14 +158,14 @@ func (d *draft) putRule(o *Op) *ApplyError {
 	at := len(c.Rules)
 	switch o.Kind {
 	case OpInsert:
-		limit := len(c.Rules) + 1
-		if d.quirks.StaleInsertLimit {
-			limit = max(limit, d.stale[o.Chain]+1)
+		ghosts := 0
+		if d.quirks.InsertCountsFlushed {
+			ghosts = d.flushed[o.Chain]
 		}
-		if o.Index < 1 || o.Index > limit {
+		if o.Index < 1 || o.Index > ghosts+len(c.Rules)+1 {
 			return refuse(o.Chain, ReasonIndexTooBig, "cannot insert at %d: the chain has %d rules", o.Index, len(c.Rules))
 		}
-		at = min(o.Index-1, at)
+		at = max(0, o.Index-1-ghosts)
 	case OpReplace:
 		if o.Index < 1 || o.Index > len(c.Rules) {
 			return refuse(o.Chain, ReasonIndexTooBig, "cannot replace rule %d: the chain has %d rules", o.Index, len(c.Rules))

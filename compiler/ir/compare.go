@@ -21,15 +21,15 @@ type DifferenceKind string
 
 // The kinds of difference.
 const (
-	ChainMissing     DifferenceKind = "chain-missing"    // predicted, and not there
-	ChainUnexpected  DifferenceKind = "chain-unexpected" // there, and not predicted
-	PolicyDiffers    DifferenceKind = "policy"           // of a built-in chain
-	RuleMissing      DifferenceKind = "rule-missing"     // predicted, and not there
-	RuleUnexpected   DifferenceKind = "rule-unexpected"  // there, and not predicted
-	RuleDiffers      DifferenceKind = "rule-differs"     // another rule at its place
-	CountersDiffer   DifferenceKind = "counters"         // of the rule at Index, or of the policy if Index is -1
-	TableUnreadable  DifferenceKind = "table-unreadable" // one side could not be read any more
-	ChainsUnreadable DifferenceKind = "chain-unreadable" // one side could not be read any more
+	ChainMissing    DifferenceKind = "chain-missing"    // predicted, and not there
+	ChainUnexpected DifferenceKind = "chain-unexpected" // there, and not predicted
+	PolicyDiffers   DifferenceKind = "policy"           // of a built-in chain
+	RuleMissing     DifferenceKind = "rule-missing"     // predicted, and not there
+	RuleUnexpected  DifferenceKind = "rule-unexpected"  // there, and not predicted
+	RuleDiffers     DifferenceKind = "rule-differs"     // another rule at its place
+	CountersDiffer  DifferenceKind = "counters"         // of the rule at Index, or of the policy if Index is -1
+	TableUnreadable DifferenceKind = "table-unreadable" // one side could not be read any more
+	ChainUnreadable DifferenceKind = "chain-unreadable" // one side could not be read any more
 )
 
 // Difference is one thing in which an actual state is not the predicted one.
@@ -156,7 +156,7 @@ func (c *comparison) chains(want, got *Chain) {
 		return
 	case want.Unreadable != "" || got.Unreadable != "":
 		if want.Unreadable != got.Unreadable {
-			c.differ(want.Name, -1, ChainsUnreadable, want.Unreadable, got.Unreadable)
+			c.differ(want.Name, -1, ChainUnreadable, want.Unreadable, got.Unreadable)
 		}
 		return
 	case !want.Read || !got.Read:

@@ -92,7 +92,7 @@ func TestCompareUnreadable(t *testing.T) {
 	}
 	got.Tables[0].Unreadable = ""
 	got.Tables[0].Chains[0].Unreadable = "a native rule"
-	if d := ir.Compare(want, got, ir.CompareOptions{}); len(d) != 2 || d[0].Kind != ir.ChainsUnreadable || d[1].Kind != ir.ChainMissing {
+	if d := ir.Compare(want, got, ir.CompareOptions{}); len(d) != 2 || d[0].Kind != ir.ChainUnreadable || d[1].Kind != ir.ChainMissing {
 		t.Errorf("a chain that can no longer be read: %v", d)
 	}
 	native := func(handle uint64) *ir.State {

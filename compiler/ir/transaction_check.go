@@ -14,6 +14,8 @@ import (
 //   - no built-in chain is declared, flushed or dropped;
 //   - a block's guards stand ahead of everything else in it, because behind a
 //     delete of the same text a guard fails (FIELD M-49);
+//   - a chain that a block declares is filled by appending: iptables-nft 1.8.9
+//     still counts the rules that stood there before when it inserts;
 //   - whatever an op holds fits on its one line of restore text.
 func CheckTransaction(tx Transaction) error {
 	for i := range tx.Blocks {
@@ -37,12 +39,19 @@ func checkBlock(b *Block) error {
 		return fmt.Errorf("the block would write counters")
 	}
 	guards := true
+	declared := map[string]bool{}
 	for i := range b.Ops {
 		o := &b.Ops[i]
 		if o.Kind == OpRequire && !guards {
 			return fmt.Errorf("op %d: the guard stands behind another op", i)
 		}
 		guards = guards && o.Kind == OpRequire
+		switch {
+		case o.Kind == OpEnsure:
+			declared[o.Chain] = true
+		case o.Kind == OpInsert && o.Index > 1 && declared[o.Chain]:
+			return fmt.Errorf("op %d: chain %s: the block declares the chain that it inserts into", i, o.Chain)
+		}
 		if err := checkOp(b.Table, o); err != nil {
 			return fmt.Errorf("op %d: chain %s: %w", i, o.Chain, err)
 		}

@@ -43,6 +43,8 @@ func TestCheckTransaction(t *testing.T) {
 		{"flushed built-in chain", add("-F INPUT"), "built-in"},
 		{"dropped built-in chain", add("-X INPUT"), "built-in"},
 		{"insert nowhere", add("-I INPUT -j OWN"), "no place 0"},
+		{"insert into a declared chain", add("-I OWN #2 -j DROP"), "inserts into"},
+		{"insert at the top of a declared chain", add("-I OWN #1 -j DROP"), ""},
 		{"no rule", func(b *ir.Block) { b.Ops[3].Rule = nil }, "no rule"},
 		{"no chain", func(b *ir.Block) { b.Ops[3].Chain = "" }, "needs a name"},
 		{"chain with a line end", func(b *ir.Block) { b.Ops[3].Chain = "A\nB" }, "spaces"},
