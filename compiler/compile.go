@@ -384,10 +384,17 @@ func (c *compilation) marks() {
 			if r.Rule.Spec == nil {
 				continue
 			}
-			if m, ok := r.Rule.Spec.Target.(*ir.SetMark); ok {
-				for _, o := range c.prog.Catalogue.MarkOwners(m.Value, m.Mask) {
-					c.diags.Warnf(diag.MarkCollision, r.Rule.Origin, "the mark 0x%x/0x%x touches bits of %s (0x%x/0x%x)", m.Value, m.Mask, o.Participant, o.Value, o.Mask)
-				}
+			m, ok := r.Rule.Spec.Target.(*ir.SetMark)
+			if !ok {
+				continue
+			}
+			owners := c.prog.Catalogue.MarkOwners(m.Value, m.Mask)
+			if len(owners) == 0 {
+				continue
+			}
+			d := c.diags.Warnf(diag.MarkCollision, r.Rule.Origin, "the mark 0x%x/0x%x touches bits that other programs use", m.Value, m.Mask)
+			for _, o := range owners {
+				d.Note(diag.Span{}, "%s uses %v/%v", o.Participant, o.Value, o.Mask)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"hookline/backend"
 	"hookline/compiler"
@@ -41,7 +42,7 @@ func (a *apply) write(ctx context.Context, plan *compiler.Plan, snap *ir.Snapsho
 			return true, err
 		}
 		a.committed += n + commits(s, refused.Number)
-		return a.refused(ctx, refused)
+		return a.refused(ctx, plan, refused)
 	}
 	a.committed += n
 	a.sent = sent{generation: snap.Generation, commits: n}
@@ -84,7 +85,7 @@ func (a *apply) recordIntent(snap *ir.Snapshot) error {
 // guard itself is what does not work and is dropped (FIELD M-49). Any other line
 // is tried once more, because the host may have changed between read and write;
 // then what was committed is taken back.
-func (a *apply) refused(ctx context.Context, e *backend.ScriptError) (stop bool, err error) {
+func (a *apply) refused(ctx context.Context, plan *compiler.Plan, e *backend.ScriptError) (stop bool, err error) {
 	a.failures[e.Message+fmt.Sprint(e.Number)]++
 	if e.Guard() {
 		return false, a.checkGuard(ctx, e)
@@ -92,15 +93,45 @@ func (a *apply) refused(ctx context.Context, e *backend.ScriptError) (stop bool,
 	if a.failures[e.Message+fmt.Sprint(e.Number)] < 2 {
 		return false, nil
 	}
-	at := diag.Span{}
-	if l := e.Line(); l != nil {
-		at = l.Span
-	}
-	a.out.Diags.Errorf(diag.ToolRefused, at, "%s refused line %d of its input: %s", e.Tool, e.Number, e.Message)
+	a.tellRefused(plan, e)
 	if a.committed == 0 {
 		return true, a.end(ctx, Refused)
 	}
 	return true, a.end(ctx, TakenBack)
+}
+
+// tellRefused reports a refused line at the YAML that asks for it. The legacy
+// tools name only the COMMIT when it is the kernel that refuses: then the rules
+// of that table which hold words that hookline passes on unread are shown.
+func (a *apply) tellRefused(plan *compiler.Plan, e *backend.ScriptError) {
+	l := e.Line()
+	if l == nil {
+		a.out.Diags.Errorf(diag.ToolRefused, diag.Span{}, "%s refused its input: %s", e.Tool, e.Message)
+		return
+	}
+	if !l.Span.IsZero() || l.Block >= len(plan.Transaction.Blocks) {
+		a.out.Diags.Errorf(diag.ToolRefused, l.Span, "%s refused line %d of its input: %s", e.Tool, e.Number, e.Message)
+		return
+	}
+	d := a.out.Diags.Errorf(diag.ToolRefused, diag.Span{}, "%s refused table %s of %s, at line %d of its input: %s",
+		e.Tool, l.Table, e.Script.Family, e.Number, e.Message)
+	for _, o := range plan.Transaction.Blocks[l.Block].Ops {
+		if o.Rule != nil && o.Rule.Spec != nil && !o.Origin.IsZero() && passedOn(o.Rule.Spec) && len(d.Notes) < maxSuspects {
+			d.Note(o.Origin, "it may be this rule: -A %s %s", o.Chain, o.Rule.Text)
+		}
+	}
+}
+
+// maxSuspects bounds the rules that are shown for one refused table.
+const maxSuspects = 5
+
+// passedOn tells whether a rule holds a match or a target that hookline passes on
+// word by word.
+func passedOn(s *ir.Spec) bool {
+	if _, raw := s.Target.(*ir.RawTarget); raw {
+		return true
+	}
+	return slices.ContainsFunc(s.Matches, func(m ir.Match) bool { _, raw := m.(*ir.RawMatch); return raw })
 }
 
 // checkGuard reads again after a guard failed.

@@ -1,0 +1,126 @@
+package field
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/coreos/go-iptables/iptables"
+)
+
+// The other programs of the tests write through the library that Calico's and
+// Kube-OVN's own code uses or is like: one run of iptables for each rule.
+
+// felix is the jump that Calico puts back at the top with every resync.
+var felix = []string{"-m", "comment", "--comment", "cali:Cz_u1IQiXIMmKD4c", "-j", "cali-INPUT"}
+
+// churned are the base chains in which the churn simulator works.
+var churned = []struct{ table, chain string }{{"filter", "INPUT"}, {"nat", "PREROUTING"}}
+
+// writer runs a simulator until stdin ends. args is the iptables program to use.
+func writer(mode string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	proto := iptables.ProtocolIPv4
+	if strings.Contains(args[0], "ip6") {
+		proto = iptables.ProtocolIPv6
+	}
+	ipt, err := iptables.New(iptables.IPFamily(proto), iptables.Path(args[0]), iptables.Timeout(30))
+	if err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	round := map[string]func(*iptables.IPTables, int) error{"churn": churn, "felix": resync, "ovn": position}[mode]
+	if round == nil {
+		fmt.Fprintln(stderr, "there is no simulator", mode)
+		return 1
+	}
+	ended := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(io.Discard, bufio.NewReader(stdin))
+		close(ended)
+	}()
+	for n := 0; ; n++ {
+		select {
+		case <-ended:
+			fmt.Fprintln(stdout, "rounds", n)
+			return 0
+		default:
+		}
+		if err := round(ipt, n); err != nil {
+			fmt.Fprintf(stderr, "round %d: %v\n", n, err)
+			return 1
+		}
+		if n == 0 {
+			fmt.Fprintln(stdout, "ready")
+		}
+	}
+}
+
+// churn inserts a rule at position 1 of every chain and deletes it again, by its
+// text and by its index in turn.
+func churn(ipt *iptables.IPTables, n int) error {
+	for _, c := range churned {
+		rule := []string{"-s", fmt.Sprintf("192.0.2.%d/32", n%250+1), "-m", "comment", "--comment", "churn", "-j", "RETURN"}
+		if err := ipt.Insert(c.table, c.chain, 1, rule...); err != nil {
+			return err
+		}
+		gone := rule
+		if n%2 == 1 {
+			gone = []string{"1"}
+		}
+		if err := ipt.Delete(c.table, c.chain, gone...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resync puts Calico's jump at the top, the new one in before the old one goes.
+func resync(ipt *iptables.IPTables, _ int) error {
+	if err := ipt.Insert("filter", "INPUT", 1, felix...); err != nil {
+		return err
+	}
+	// By value, the first of the two goes; they are equal.
+	return ipt.Delete("filter", "INPUT", felix...)
+}
+
+// position is Kube-OVN's loop: its jump ahead of kube-proxy's by an index from a
+// list, then the second copy deleted by its index from another list.
+func position(ipt *iptables.IPTables, _ int) error {
+	jump := []string{"-m", "comment", "--comment", "kube-ovn prerouting rules", "-j", "OVN-PREROUTING"}
+	at, err := places(ipt, "KUBE-SERVICES")
+	if err != nil {
+		return err
+	}
+	if err := ipt.Insert("nat", "PREROUTING", at[0], jump...); err != nil {
+		return err
+	}
+	if at, err = places(ipt, "OVN-PREROUTING"); err != nil {
+		return err
+	}
+	for i := len(at) - 1; i > 0; i-- {
+		// The library's own delete by index; the list above may be stale by now.
+		if err := ipt.DeleteById("nat", "PREROUTING", at[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// places are the positions of the jumps to a chain, counted from 1.
+func places(ipt *iptables.IPTables, target string) ([]int, error) {
+	list, err := ipt.List("nat", "PREROUTING")
+	if err != nil {
+		return nil, err
+	}
+	var out []int
+	for i, line := range list { // the first line is the policy
+		if strings.HasSuffix(line, "-j "+target) {
+			out = append(out, i)
+		}
+	}
+	if len(out) == 0 {
+		return nil, fmt.Errorf("there is no jump to %s in %q", target, list)
+	}
+	return out, nil
+}
