@@ -13,7 +13,7 @@ func TestEval(t *testing.T) {
 		"tools": map[string]string{"iptables": "1.8.9"},
 		"interfaces": []any{
 			map[string]any{"name": "lo", "addresses": []any{"127.0.0.1/8", "::1/128"}, "up": true},
-			map[string]any{"name": "mgmt-br", "addresses": []string{"10.1.0.5/24"}},
+			map[string]any{"name": "mgmt-br", "addresses": []string{"10.1.0.5/24"}, "mac": "02:00:00:00:00:01", "mtu": 1450.0},
 		},
 		"rack": "b7", "site": map[string]any{"id": 7.0, "tags": []any{"x"}, "ratio": 1.5, "big": uint64(1 << 63)},
 	})
@@ -59,6 +59,8 @@ func TestEval(t *testing.T) {
 		{in: `facts.hostname`, want: "node-1"},
 		{in: `facts.tools.iptables`, want: "1.8.9"},
 		{in: `facts.interfaces["mgmt-br"].addresses[0]`, want: "10.1.0.5/24"},
+		{in: `facts.interfaces["mgmt-br"].mtu + facts.interfaces.lo.mtu`, want: int64(1450)},
+		{in: `facts.interfaces["mgmt-br"].mac`, want: "02:00:00:00:00:01"},
 		{in: `facts.interfaces.lo.up && !facts.interfaces["mgmt-br"].up`, want: true},
 		{in: `facts.interfaces.map(i, facts.interfaces[i].name)`, want: []any{"lo", "mgmt-br"}},
 		{in: `facts.rack + "-x"`, want: "b7-x"},
@@ -144,6 +146,8 @@ func TestNewFactsErrors(t *testing.T) {
 		{map[string]any{"interfaces": []any{map[string]any{}}}, "the fact interfaces: an entry has no name"},
 		{map[string]any{"interfaces": map[string]any{"lo": map[string]any{"addresses": "x"}}}, "the fact interfaces: the addresses of lo are not a list"},
 		{map[string]any{"interfaces": map[string]any{"lo": map[string]any{"up": "x"}}}, "the fact interfaces: up of lo is neither true nor false"},
+		{map[string]any{"interfaces": map[string]any{"lo": map[string]any{"mac": 1}}}, "the fact interfaces: the mac of lo is not a text"},
+		{map[string]any{"interfaces": map[string]any{"lo": map[string]any{"mtu": "x"}}}, "the fact interfaces: the mtu of lo is not a whole number"},
 		{map[string]any{"x": struct{}{}}, "the fact x holds a value that is no text, number, truth, list or mapping (struct {})"},
 	} {
 		if _, err := NewFacts(tt.facts); errText(err) != tt.want {

@@ -11,7 +11,7 @@ import (
 
 // Facts are what is known of the host itself, ready for expressions. hostname,
 // kernel (strings), tools (name to version) and interfaces (name to {name,
-// addresses, up}) are typed; every other fact is the user's own and dynamic.
+// addresses, up, mac, mtu}) are typed; every other fact is the user's own and dynamic.
 type Facts struct{ vals map[string]ref.Val }
 
 // The classes of facts; they never change.
@@ -25,12 +25,16 @@ type factIface struct {
 	name  string
 	addrs ref.Val
 	up    bool
+	mac   string
+	mtu   int64
 }
 
 func newIfaceClass() *class {
 	c := newClass("interface")
 	define(c, "name", cel.StringType, func(i *factIface) ref.Val { return types.String(i.name) })
 	define(c, "addresses", stringList, func(i *factIface) ref.Val { return i.addrs })
+	define(c, "mac", cel.StringType, func(i *factIface) ref.Val { return types.String(i.mac) })
+	define(c, "mtu", cel.IntType, func(i *factIface) ref.Val { return types.Int(i.mtu) })
 	define(c, "up", cel.BoolType, func(i *factIface) ref.Val { return types.Bool(i.up) })
 	return c
 }
@@ -190,6 +194,21 @@ func oneInterface(name string, m map[string]any) (*factIface, error) {
 			return nil, fmt.Errorf("the fact interfaces: up of %s is neither true nor false", i.name)
 		}
 		i.up = b
+	}
+	if mac, given := m["mac"]; given {
+		s, ok := mac.(string)
+		if !ok {
+			return nil, fmt.Errorf("the fact interfaces: the mac of %s is not a text", i.name)
+		}
+		i.mac = s
+	}
+	if mtu, given := m["mtu"]; given {
+		n, err := plain(mtu)
+		v, ok := n.(int64)
+		if err != nil || !ok {
+			return nil, fmt.Errorf("the fact interfaces: the mtu of %s is not a whole number", i.name)
+		}
+		i.mtu = v
 	}
 	return i, nil
 }

@@ -43,24 +43,25 @@ func guardCall(call interpreter.InterpretableCall) interpreter.InterpretableV2 {
 	if len(call.Args()) != 2 {
 		return call
 	}
+	guard := func(b binding) *guarded { return &guarded{call, call.Args()[0], call.Args()[1], b} }
 	switch call.Function() {
 	case operators.Equals:
-		return &guarded{call, guardedEqual}
+		return guard(guardedEqual)
 	case operators.NotEquals:
-		return &guarded{call, guardedUnequal}
+		return guard(guardedUnequal)
 	case operators.In:
-		return &guarded{call, guardedIn}
+		return guard(guardedIn)
 	case operators.Add:
-		return &guarded{call, guardedAdd}
+		return guard(guardedAdd)
 	case overloads.Matches:
 		if p, isLiteral := call.Args()[1].(interpreter.InterpretableConst); isLiteral {
 			pattern, _ := p.Value().(types.String)
 			// A literal that is no pattern was refused when the expression was checked.
 			if re, err := regexp.Compile(string(pattern)); err == nil {
-				return &guarded{call, literalMatches(re)}
+				return guard(literalMatches(re))
 			}
 		}
-		return &guarded{call, guardedMatches}
+		return guard(guardedMatches)
 	}
 	return call
 }
@@ -68,17 +69,21 @@ func guardCall(call interpreter.InterpretableCall) interpreter.InterpretableV2 {
 // guarded is a strict call of two arguments with a binding of ours.
 type guarded struct {
 	interpreter.InterpretableCall
-	binding func(s *session, a, b ref.Val) ref.Val
+	a, b    interpreter.InterpretableV2
+	binding binding
 }
+
+// binding is what a guarded call does. It finds the session in the frame if the
+// values need to be paid for.
+type binding func(frame *interpreter.ExecutionFrame, a, b ref.Val) ref.Val
 
 // Exec implements interpreter.InterpretableV2.
 func (g *guarded) Exec(frame *interpreter.ExecutionFrame) ref.Val {
-	args := g.Args()
-	a := args[0].Exec(frame)
+	a := g.a.Exec(frame)
 	if types.IsError(a) {
 		return a
 	}
-	b := args[1].Exec(frame)
+	b := g.b.Exec(frame)
 	if types.IsError(b) {
 		return b
 	}
@@ -86,7 +91,7 @@ func (g *guarded) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	if unk, _ = types.MaybeMergeUnknowns(b, unk); unk != nil {
 		return unk
 	}
-	return types.LabelErrNode(g.ID(), g.binding(sessionOf(frame), a, b))
+	return types.LabelErrNode(g.ID(), g.binding(frame, a, b))
 }
 
 // Eval implements interpreter.Interpretable.
@@ -94,16 +99,17 @@ func (g *guarded) Eval(vars interpreter.Activation) ref.Val {
 	return g.Exec(interpreter.AsFrame(vars))
 }
 
-func guardedEqual(s *session, a, b ref.Val) ref.Val {
+func guardedEqual(frame *interpreter.ExecutionFrame, a, b ref.Val) ref.Val {
 	if !isPlain(a) || !isPlain(b) {
+		s := sessionOf(frame)
 		s.weigh(a)
 		s.weigh(b)
 	}
 	return types.Equal(a, b)
 }
 
-func guardedUnequal(s *session, a, b ref.Val) ref.Val {
-	return types.Bool(guardedEqual(s, a, b) != types.True)
+func guardedUnequal(frame *interpreter.ExecutionFrame, a, b ref.Val) ref.Val {
+	return types.Bool(guardedEqual(frame, a, b) != types.True)
 }
 
 // isPlain tells values that take no time to compare. Texts were paid for when
@@ -116,13 +122,13 @@ func isPlain(v ref.Val) bool {
 	return false
 }
 
-func guardedIn(s *session, x, in ref.Val) ref.Val {
+func guardedIn(frame *interpreter.ExecutionFrame, x, in ref.Val) ref.Val {
 	c, ok := in.(traits.Container)
 	if !ok {
 		return types.MaybeNoSuchOverloadErr(in)
 	}
 	if _, isMap := in.(traits.Mapper); !isMap {
-		s.weigh(in)
+		sessionOf(frame).weigh(in)
 	}
 	return c.Contains(x)
 }
@@ -130,7 +136,7 @@ func guardedIn(s *session, x, in ref.Val) ref.Val {
 // guardedAdd bounds the texts that an expression makes. Joining lists copies
 // nothing, so that it costs as much as the shorter of them: the step of map() and
 // filter() joins one item to what there is.
-func guardedAdd(s *session, a, b ref.Val) ref.Val {
+func guardedAdd(frame *interpreter.ExecutionFrame, a, b ref.Val) ref.Val {
 	adder, ok := a.(traits.Adder)
 	if !ok {
 		return types.MaybeNoSuchOverloadErr(a)
@@ -138,15 +144,15 @@ func guardedAdd(s *session, a, b ref.Val) ref.Val {
 	switch a := a.(type) {
 	case types.String:
 		if b, ok := b.(types.String); ok {
-			s.join(len(a) + len(b))
+			sessionOf(frame).join(len(a) + len(b))
 		}
 	case types.Bytes:
 		if b, ok := b.(types.Bytes); ok {
-			s.join(len(a) + len(b))
+			sessionOf(frame).join(len(a) + len(b))
 		}
 	case traits.Lister:
 		if b, ok := b.(traits.Lister); ok {
-			s.charge(min(size(a), size(b)))
+			sessionOf(frame).charge(min(size(a), size(b)))
 		}
 	}
 	return adder.Add(b)
@@ -166,18 +172,18 @@ func size(v traits.Sizer) int {
 }
 
 // literalMatches is matches() with a literal pattern, compiled once.
-func literalMatches(re *regexp.Regexp) func(s *session, a, b ref.Val) ref.Val {
-	return func(s *session, text, _ ref.Val) ref.Val {
+func literalMatches(re *regexp.Regexp) binding {
+	return func(frame *interpreter.ExecutionFrame, text, _ ref.Val) ref.Val {
 		t, ok := text.(types.String)
 		if !ok {
 			return types.MaybeNoSuchOverloadErr(text)
 		}
-		s.charge(matchCost(len(t), len(re.String())))
+		sessionOf(frame).charge(matchCost(len(t), len(re.String())))
 		return types.Bool(re.MatchString(string(t)))
 	}
 }
 
-func guardedMatches(s *session, text, pattern ref.Val) ref.Val {
+func guardedMatches(frame *interpreter.ExecutionFrame, text, pattern ref.Val) ref.Val {
 	t, ok := text.(types.String)
 	p, ok2 := pattern.(types.String)
 	if !ok || !ok2 {
@@ -186,7 +192,7 @@ func guardedMatches(s *session, text, pattern ref.Val) ref.Val {
 	if len(p) > maxPattern {
 		cancel()
 	}
-	s.charge(100 + 10*len(p) + matchCost(len(t), len(p))) // it is compiled every time
+	sessionOf(frame).charge(100 + 10*len(p) + matchCost(len(t), len(p))) // it is compiled every time
 	return t.Match(p)
 }
 

@@ -184,3 +184,26 @@ func TestDeterministic(t *testing.T) {
 		}
 	}
 }
+
+// Expressions and environments are shared between goroutines, hosts are not.
+func TestConcurrent(t *testing.T) {
+	e := testEnv(t, EnvOptions{Live: true})
+	x, list := e.Compile(in(questions[0]), WantBool)
+	if x == nil {
+		t.Fatal(lines(list))
+	}
+	done := make(chan any)
+	for range 8 {
+		go func() {
+			y, _ := e.Compile(in(questions[1]), WantAny)
+			y.Eval(context.Background(), testActivation(testState()))
+			r, _ := x.Eval(context.Background(), testActivation(testState()))
+			done <- r.Value
+		}()
+	}
+	for range 8 {
+		if got := <-done; got != true {
+			t.Errorf("Eval = %v, want true", got)
+		}
+	}
+}
