@@ -28,16 +28,17 @@ type ConstraintResult struct {
 
 // attribution answers what expressions ask about whose rules are.
 type attribution struct {
-	table *recognize.Table
-	state *ir.State
-	owned func(string) bool
+	table   *recognize.Table
+	state   *ir.State
+	owned   func(chain string) bool
+	ourJump func(ir.Family, *ir.Rule) bool
 }
 
 func (a attribution) Participant(k ir.ChainKey, i int) string { return a.table.Rule(k, i).Participant }
 
 func (a attribution) Tail(k ir.ChainKey, i int) bool { return a.table.Rule(k, i).Tail }
 
-// Owned tells whether a rule stands in an owned chain or jumps to one.
+// Owned tells whether a rule stands in an owned chain or is a jump of ours.
 func (a attribution) Owned(k ir.ChainKey, i int) bool {
 	if !ir.IsBuiltin(k.Table, k.Chain) && a.owned(k.Chain) {
 		return true
@@ -46,14 +47,14 @@ func (a attribution) Owned(k ir.ChainKey, i int) bool {
 	if err != nil || c == nil || i < 0 || i >= len(c.Rules) {
 		return false
 	}
-	return a.owned(ruleTarget(c.Rules[i]))
+	return a.ourJump(k.Family, c.Rules[i])
 }
 
 func (a attribution) Participants() []string { return a.table.Present() }
 
 // host wraps a state for expressions.
 func (pl *planner) host(s *ir.State, t *recognize.Table) *check.Host {
-	return check.NewHost(s, string(pl.snap.Variant), attribution{t, s, pl.owned}, ruleFields)
+	return check.NewHost(s, string(pl.snap.Variant), attribution{t, s, pl.owned, pl.ourJump}, ruleFields)
 }
 
 // ruleFields are the parts of a rule that expressions can ask about, each in the

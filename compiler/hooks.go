@@ -44,7 +44,7 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 	ours := len(h.anchors) > 0
 	for i, r := range h.live.Rules {
 		live := place.Live{Rule: r}
-		if target := ruleTarget(r); target != "" && pl.owned(target) {
+		if pl.ourJump(h.key.Family, r) {
 			ours = true
 			specs[i] = xtables.DecodeRule(r, h.key.Family)
 		}

@@ -7,6 +7,7 @@ import (
 	"hookline/compiler/participant"
 	"hookline/compiler/place"
 	"hookline/compiler/recognize"
+	"hookline/compiler/xtables"
 	"hookline/dsl/diag"
 )
 
@@ -74,6 +75,8 @@ type Plan struct {
 
 	attributionLive, attributionPlanned *recognize.Table
 	owns                                func(chain string) bool
+	shared                              func(ir.ChainKey) bool
+	ourJump                             func(ir.Family, *ir.Rule) bool
 	// adopted holds "chain key, target" of the jumps whose place the rulesets manage.
 	adopted map[string]bool
 }
@@ -165,7 +168,7 @@ func (pl *planner) run() {
 	if !pl.mergeCatalogues() || !pl.checkOverlap() {
 		return
 	}
-	pl.plan.owns = pl.owned
+	pl.plan.owns, pl.plan.shared, pl.plan.ourJump = pl.owned, pl.shared, pl.ourJump
 	pl.plan.adopted = map[string]bool{}
 	for _, p := range pl.programs {
 		for _, a := range p.Adopts {
@@ -347,11 +350,21 @@ func (pl *planner) findOwned(t *tablePlan) {
 }
 
 // shared tells whether a chain is one in which every jump to an owned chain is
-// ours: a built-in chain, one that a program gives to its users, or one that an
-// anchor of the ruleset names.
-func (pl *planner) shared(k ir.ChainKey, anchors []*Anchor) bool {
-	return ir.IsBuiltin(k.Table, k.Chain) || given(pl.cat, k.Chain) ||
-		slices.ContainsFunc(anchors, func(a *Anchor) bool { return a.Key == k })
+// ours: a built-in chain, or one that a program gives to its users. Anchors stand
+// in no others.
+func (pl *planner) shared(k ir.ChainKey) bool {
+	return ir.IsBuiltin(k.Table, k.Chain) || given(pl.cat, k.Chain)
+}
+
+// ourJump tells whether a rule of a shared chain is ours: a jump to an owned
+// chain. The jump to a chain that a program gives to its users is that program's,
+// whoever fills the chain, unless our comment stands on it.
+func (pl *planner) ourJump(f ir.Family, r *ir.Rule) bool {
+	target := ruleTarget(r)
+	if target == "" || !pl.owned(target) {
+		return false
+	}
+	return !given(pl.cat, target) || rulesetOf(xtables.DecodeRule(r, f)) != ""
 }
 
 // findHooks makes a hookPlan for each shared chain in which an anchor is wanted
@@ -396,7 +409,7 @@ func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 			}
 			continue
 		}
-		if !pl.shared(k, anchors) {
+		if !pl.shared(k) {
 			pl.collectForeign(t, k, live)
 			continue
 		}

@@ -103,7 +103,7 @@ func (pl *planner) views() {
 						l.Text = "native nft rule: " + r.Native.Expr
 					}
 					l.Participant = h.input.Rules[p.Live].Participant
-					l.Ours = pl.owned(ruleTarget(r))
+					l.Ours = pl.ourJump(h.key.Family, r)
 				}
 				if p.Anchor >= 0 {
 					a := h.sources[p.Anchor]

@@ -63,7 +63,7 @@ func (r *restorer) run() error {
 		return err
 	}
 	for _, c := range r.now.Chains {
-		if !c.Read || r.ours(c.Name) {
+		if !c.Read || r.ours(c.Name) || !r.plan.shared(ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: c.Name}) {
 			continue
 		}
 		if err := r.shared(c); err != nil {
@@ -114,7 +114,7 @@ func (r *restorer) managed(chain string, rule *ir.Rule) bool {
 	if target == "" {
 		return false
 	}
-	return r.plan.owns(target) || r.plan.adopted[ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: chain}.String()+" "+target]
+	return r.plan.ourJump(r.key.Family, rule) || r.plan.adopted[ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: chain}.String()+" "+target]
 }
 
 // shared puts the managed jumps of a shared chain back.
