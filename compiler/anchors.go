@@ -59,16 +59,11 @@ func (c *compilation) anchor(f ir.Family, table string, d *dsl.Anchor, adopt boo
 	}
 }
 
-// twice tells whether the same jump is asked for already: comments and places do
-// not make it another one, and one of the two would be removed as a copy of the
-// other at every apply.
+// twice tells whether the same jump is asked for already: one of the two would be
+// removed as a copy of the other at every apply.
 func (c *compilation) twice(a *Anchor) bool {
-	key := xtables.KeyNoComment(a.Rule.Spec, a.Key.Family)
-	for _, o := range slices.Concat(c.prog.Anchors, c.prog.Adopts) {
-		if o.Key != a.Key || o.Target != a.Target {
-			continue
-		}
-		if o.AnyMatch || a.AnyMatch || xtables.KeyNoComment(o.Rule.Spec, o.Key.Family) == key {
+	for _, o := range c.prog.placed() {
+		if a.sameJump(o) {
 			c.diags.Errorf(diag.DuplicateName, a.Span, "the same jump to %s in %s %s is asked for twice", a.Target, a.Key.Table, a.Key.Chain).
 				Note(o.Span, "the other one is here")
 			return true

@@ -21,6 +21,9 @@ func (pl *planner) checkOverlap() bool {
 	before := pl.diags().Len()
 	Overlaps(pl.programs, pl.diags())
 	for _, r := range pl.opt.Recorded {
+		for _, p := range pl.programs {
+			placedWith(p, r.Name, func(chain string) bool { return slices.Contains(r.Declared, chain) || r.Owns.Chain(chain) }, pl.diags())
+		}
 		if pl.isOurs(r.Name) {
 			continue
 		}
@@ -35,11 +38,15 @@ func (pl *planner) checkOverlap() bool {
 	return pl.diags().Len() == before
 }
 
-// Overlaps reports rulesets given together that own the same names or have the
-// same name.
+// Overlaps reports rulesets given together that own the same names, have the same
+// name, or place jumps where another one decides what stands.
 func Overlaps(programs []*Program, list *diag.List) {
 	for i, p := range programs {
+		for _, q := range programs {
+			placedWith(p, q.Name, func(chain string) bool { return q.Owns.Chain(chain) || q.declares(chain) }, list)
+		}
 		for _, q := range programs[:i] {
+			adoptedTwice(p, q, list)
 			if p.Name == q.Name {
 				list.Errorf(diag.DuplicateName, p.Span, "there are two rulesets of the name %s", p.Name).
 					Note(q.Span, "the other one is here")
@@ -48,6 +55,35 @@ func Overlaps(programs []*Program, list *diag.List) {
 			if name := overlap(p, slices.Concat(q.Owns.Chains, q.names())); name != "" {
 				list.Errorf(diag.OwnershipOverlap, p.Span, "rulesets %s and %s both own %s", p.Name, q.Name, name).
 					Note(q.Span, "%s is here", q.Name)
+			}
+		}
+	}
+}
+
+// placedWith reports the jumps of a program that cannot stand beside a ruleset
+// that owns some chains, its own included: anchors in a chain of which that one
+// writes every rule, and adopted jumps that are that one's own.
+func placedWith(p *Program, owner string, owns func(chain string) bool, list *diag.List) {
+	for _, a := range p.placed() {
+		if owns(a.Key.Chain) && !ir.IsBuiltin(a.Key.Table, a.Key.Chain) {
+			list.Errorf(diag.OwnershipOverlap, a.Span, "ruleset %s writes every rule of %s: no jump can be placed in it", owner, a.Key.Chain).
+				WithHelp("write the jump as a rule of %s, or leave the chain to its program and apply once without this jump", a.Key.Chain)
+		}
+		if a.Adopt && owns(a.Target) {
+			list.Errorf(diag.AdoptOwned, a.Span, "%s is a chain of ruleset %s: its jumps are anchors", a.Target, owner).
+				WithHelp("put it under anchors there")
+		}
+	}
+}
+
+// adoptedTwice reports jumps that two rulesets adopt: each would move them to its
+// own place.
+func adoptedTwice(p, q *Program, list *diag.List) {
+	for _, a := range p.Adopts {
+		for _, b := range q.Adopts {
+			if a.sameJump(b) {
+				list.Errorf(diag.DuplicateName, a.Span, "rulesets %s and %s both adopt the jump to %s in %s %s", p.Name, q.Name, a.Target, a.Key.Table, a.Key.Chain).
+					Note(b.Span, "%s is here", q.Name)
 			}
 		}
 	}

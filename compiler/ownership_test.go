@@ -1,6 +1,7 @@
 package compiler_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -8,6 +9,7 @@ import (
 	"hookline/compiler"
 	"hookline/compiler/ir"
 	"hookline/compiler/xtables"
+	"hookline/dsl/diag"
 )
 
 // texts are the rules of a chain of IPv4.
@@ -82,5 +84,54 @@ func TestRestoreLeavesForeignChains(t *testing.T) {
 	same := func(f ir.Family, a, b *ir.Rule) bool { return xtables.Equal(a, b, f) }
 	for _, d := range ir.Compare(want, must(now.Apply(tx)), ir.CompareOptions{SameRule: same}) {
 		t.Error(d)
+	}
+}
+
+// Two rulesets cannot decide about the same jump, nor one place a jump in a chain
+// of which another, or itself, writes every rule.
+func TestRulesetsThatMeet(t *testing.T) {
+	named := func(name, spec string) string {
+		return strings.Replace(head, "name: site", "name: "+name, 1) + "  families: [ipv4]\n" + spec
+	}
+	adopt := "  tables: {nat: {adopt: [{hook: PREROUTING, jump: OVN-PREROUTING, after: [calico]}]}}\n"
+	dockerUser := "  tables: {filter: {chains: {DOCKER-USER: {rules: []}}}}\n"
+	inDockerUser := "  tables: {filter: {chains: {IN: {rules: []}}, anchors: [{hook: DOCKER-USER, jump: IN}]}}\n"
+	for _, c := range []struct {
+		name     string
+		rulesets []string
+		recorded []compiler.Recorded
+		want     diag.Code
+	}{
+		{"the same jump adopted twice", []string{named("a", adopt), named("b", adopt)}, nil, diag.DuplicateName},
+		{"an adopted jump of another one", []string{
+			named("a", "  tables: {filter: {chains: {IN: {rules: []}}, anchors: [{hook: INPUT, jump: IN}]}}\n"),
+			named("b", "  tables: {filter: {adopt: [{hook: INPUT, jump: IN}]}}\n"),
+		}, nil, diag.AdoptOwned},
+		{"a recorded one's chain adopted", []string{named("b", "  tables: {filter: {adopt: [{hook: INPUT, jump: IN}]}}\n")},
+			[]compiler.Recorded{{Name: "a", Declared: []string{"IN"}}}, diag.AdoptOwned},
+		{"its own chain of earlier adopted", []string{named("b", "  tables: {filter: {adopt: [{hook: INPUT, jump: IN}]}}\n")},
+			[]compiler.Recorded{{Name: "b", Declared: []string{"IN"}}}, diag.AdoptOwned},
+		{"a jump in another one's chain", []string{named("a", dockerUser), named("b", inDockerUser)}, nil, diag.OwnershipOverlap},
+		{"a jump in a recorded one's chain", []string{named("b", inDockerUser)},
+			[]compiler.Recorded{{Name: "a", Declared: []string{"DOCKER-USER"}}}, diag.OwnershipOverlap},
+		{"a jump in its own chain", []string{
+			named("a", "  tables: {filter: {chains: {DOCKER-USER: {rules: []}, IN: {rules: []}}, anchors: [{hook: DOCKER-USER, jump: IN}]}}\n"),
+		}, nil, diag.OwnershipOverlap},
+		{"nothing in common", []string{named("a", adopt), named("b", inDockerUser)}, nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var programs []*compiler.Program
+			for _, text := range c.rulesets {
+				p, list := compile(t, text, compiler.CompileOptions{})
+				if err := list.Err(); err != nil {
+					t.Fatal(err)
+				}
+				programs = append(programs, p)
+			}
+			p := compiler.NewPlan(programs, snapshot(t, ir.IptablesNFT, node), compiler.PlanOptions{Recorded: c.recorded})
+			if got := p.Diags.HasErrors(); got != (c.want != "") || c.want != "" && !p.Diags.Has(c.want) {
+				t.Errorf("findings %v, want code %q", p.Diags.Err(), c.want)
+			}
+		})
 	}
 }

@@ -290,7 +290,7 @@ func (pl *planner) placed(k ir.TableKey) []*Anchor {
 	}
 	var out []*Anchor
 	for _, p := range pl.programs {
-		for _, a := range slices.Concat(p.Anchors, p.Adopts) {
+		for _, a := range p.placed() {
 			if a.Key.TableKey() == k {
 				out = append(out, a)
 			}

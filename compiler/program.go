@@ -7,6 +7,7 @@ import (
 	"hookline/compiler/ir"
 	"hookline/compiler/participant"
 	"hookline/compiler/place"
+	"hookline/compiler/xtables"
 	"hookline/dsl/diag"
 )
 
@@ -93,6 +94,16 @@ type Anchor struct {
 	At            place.End
 	After, Before []Ref
 }
+
+// sameJump tells whether two entries ask for the same jump: comments and places do
+// not make it another one.
+func (a *Anchor) sameJump(b *Anchor) bool {
+	return a.Key == b.Key && a.Target == b.Target && (a.AnyMatch || b.AnyMatch ||
+		xtables.KeyNoComment(a.Rule.Spec, a.Key.Family) == xtables.KeyNoComment(b.Rule.Spec, b.Key.Family))
+}
+
+// placed are the anchors and the adopted jumps, each as written.
+func (p *Program) placed() []*Anchor { return slices.Concat(p.Anchors, p.Adopts) }
 
 // Ref is one entry of after or before.
 type Ref struct {

@@ -27,7 +27,7 @@ func Scope(programs []*Program, opt PlanOptions) ir.Scope {
 		}
 	}
 	for _, p := range programs {
-		for _, a := range slices.Concat(p.Anchors, p.Adopts) {
+		for _, a := range p.placed() {
 			if slices.Contains(families, a.Key.Family) {
 				s.Want(a.Key)
 			}
