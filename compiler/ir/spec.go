@@ -75,6 +75,9 @@ type Ports struct {
 	PortRange
 }
 
+// RefusesOne tells that the ports are all but a single one. Nil are all ports.
+func (p *Ports) RefusesOne() bool { return p != nil && p.Not && p.Low == p.High }
+
 // Comment is -m comment: at most 255 bytes in the kernel.
 type Comment struct{ Text string }
 

@@ -96,6 +96,11 @@ func (x *layer4) rule(f ir.Family, p uint8, sport, dport []numbers, flags *tcpFl
 	}
 	port(&x.sport, sport, &l4.Source, "sports")
 	port(&x.dport, dport, &l4.Dest, "dports")
+	if l4.Source.RefusesOne() && l4.Dest.RefusesOne() {
+		// iptables-nft 1.8.9 makes one comparison of both, which fails for the pair only.
+		more = append(more, multiport("dports", []numbers{x.dport.not[0]}, true))
+		l4.Dest = nil
+	}
 	if flags != nil {
 		l4.Flags = &ir.TCPFlags{Mask: flags.mask, Comp: flags.comp}
 	} else if len(x.flags.not) > 0 {

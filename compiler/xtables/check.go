@@ -167,6 +167,11 @@ func (c *checker) match(m ir.Match) {
 		c.knownMatch(m.Module)
 		c.ports("--sport", m.Source)
 		c.ports("--dport", m.Dest)
+		if m.Source.RefusesOne() && m.Dest.RefusesOne() && (m.Module == "tcp" || m.Module == "udp") {
+			c.report(diag.RuleDialect, "`! --sport %d ! --dport %d`: iptables-nft 1.8.9 compares both at once, and a packet with one of the ports matches",
+				m.Source.Low, m.Dest.Low)
+			c.found[len(c.found)-1].Help = fmt.Sprintf("say one of them with multiport: `-m multiport ! --dports %d`", m.Dest.Low)
+		}
 		if fl := m.Flags; fl != nil && fl.Not && fl.Mask == 0 && fl.Comp == 0 {
 			c.inverted("`! --tcp-flags NONE NONE`")
 		}
