@@ -243,8 +243,9 @@ func (w *walker) compare(a *attrs) {
 	}
 	switch w.loaded {
 	case fieldPorts:
-		// iptables reads no other operator and no mask back.
-		if op != unix.NFT_CMP_EQ || w.masked {
+		// Also "not equal" is iptables' own, for `! --sport 1 ! --dport 2`, which this
+		// comparison does not mean. It reads no mask back.
+		if w.masked {
 			w.native("ports")
 		}
 		if w.seen[fieldSport] || w.seen[fieldDport] {

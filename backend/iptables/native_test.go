@@ -151,7 +151,8 @@ func TestIptablesRulesAreNotNative(t *testing.T) {
 	both := []string{
 		"filter ! -i lo -o eth+ -p tcp -j ACCEPT", "filter -p tcp --dport 80 --sport 1:100 -j RETURN",
 		"filter -p tcp ! --dport 80:90 -j RETURN", "filter -p tcp --syn -j DROP", "filter -p tcp --tcp-option 3",
-		"filter -p udp ! --sport 80", "filter -p udp --sport 67 --dport 68 -j ACCEPT", "filter -p tcp --sport 67 --dport 68 --syn", "filter -p sctp --dport 80:90", "filter -m mark --mark 0x1/0xff -j Y",
+		"filter -p udp ! --sport 80", "filter -p udp --sport 67 --dport 68 -j ACCEPT", "filter -p tcp --sport 67 --dport 68 --syn",
+		"filter -p udp ! --sport 67 ! --dport 68", "filter -p tcp ! --sport 67 --dport 68", "filter -p sctp --dport 80:90", "filter -m mark --mark 0x1/0xff -j Y",
 		"filter -m mark ! --mark 0x1 -m mark ! --mark 2 -g Y", "filter -m limit --limit 5/min -j LOG --log-prefix x",
 		"filter -m limit --limit 5/min --limit-burst 9 -j NFLOG --nflog-group 3 --nflog-prefix abc --nflog-size 10",
 		"filter -j NFLOG", "filter -p tcp -m multiport --dports 80,90", "filter -m comment --comment x -m comment --comment y",
