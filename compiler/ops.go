@@ -160,17 +160,7 @@ func (pl *planner) chainChanges(c *Chain, live *ir.Chain, rules []ChainRule) boo
 			old[i] = "native nft rule: " + r.Native.Expr
 		}
 	}
-	neu := make([]string, len(rules))
-	for i, r := range rules {
-		neu[i] = r.Rule.Text
-		for _, s := range stands {
-			if pl.sameRule(c.Key.Family, r.Rule, s) {
-				neu[i] = s.Text
-				break
-			}
-		}
-	}
-	for _, e := range diffLines(old, neu) {
+	for _, e := range diffLines(old, pl.spelledAs(c.Key.Family, rules, stands)) {
 		ch := Change{Key: c.Key, Kind: e.kind}
 		switch e.kind {
 		case Added:
@@ -186,6 +176,30 @@ func (pl *planner) chainChanges(c *Chain, live *ir.Chain, rules []ChainRule) boo
 		pl.change(ch)
 	}
 	return true
+}
+
+// spelledAs are the texts of rules, each in the words of one that stands and means
+// the same, if there is any.
+func (pl *planner) spelledAs(f ir.Family, rules []ChainRule, stands []*ir.Rule) []string {
+	texts, byKey := map[string]bool{}, map[string]string{}
+	for _, s := range slices.Backward(stands) {
+		if s.Native == nil {
+			texts[s.Text] = true
+			byKey[xtables.Key(xtables.DecodeRule(s, f), f)] = s.Text
+		}
+	}
+	out := make([]string, len(rules))
+	for i, r := range rules {
+		text := r.Rule.Text
+		printed := pl.opt.Respelled[RespellKey(f, text)]
+		if s, equal := byKey[xtables.Key(xtables.DecodeRule(r.Rule, f), f)]; !texts[text] && equal {
+			text = s
+		} else if !texts[text] && printed != "" && texts[printed] {
+			text = printed
+		}
+		out[i] = text
+	}
+	return out
 }
 
 func (pl *planner) change(c Change) { pl.plan.Changes = append(pl.plan.Changes, c) }

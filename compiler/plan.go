@@ -370,12 +370,18 @@ func (pl *planner) ourJump(f ir.Family, r *ir.Rule) bool {
 // findHooks makes a hookPlan for each shared chain in which an anchor is wanted
 // or a jump of ours stands, and collects foreign references.
 func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
-	var order []string
-	order = append(order, ir.BuiltinChains(t.key.Name)...)
+	// order are the names of the shared chains; there can be tens of thousands of
+	// others.
+	order := slices.Clone(ir.BuiltinChains(t.key.Name))
 	if t.live != nil {
 		for _, c := range t.live.Chains {
-			if !slices.Contains(order, c.Name) {
+			k := ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: c.Name}
+			switch {
+			case ir.IsBuiltin(k.Table, k.Chain) || pl.owned(c.Name):
+			case pl.shared(k):
 				order = append(order, c.Name)
+			case c.Read && c.Unreadable == "":
+				pl.collectForeign(t, k, c)
 			}
 		}
 	}
@@ -386,9 +392,6 @@ func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 	}
 	for _, name := range order {
 		k := ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: name}
-		if pl.owned(name) && !ir.IsBuiltin(t.key.Name, name) {
-			continue
-		}
 		h := &hookPlan{key: k}
 		for _, a := range anchors {
 			if a.Key == k {
@@ -407,10 +410,6 @@ func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 			for _, a := range h.anchors {
 				pl.diags().Warnf(diag.Held, a.Span, "chain %s does not stand yet: the jump to %s is held back", k, a.Target)
 			}
-			continue
-		}
-		if !pl.shared(k) {
-			pl.collectForeign(t, k, live)
 			continue
 		}
 		if pl.hook(t, h) {
