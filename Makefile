@@ -96,7 +96,7 @@ fuzz: ## every fuzz target for FUZZTIME=20s
 .PHONY: corpora
 corpora: setup ## tests over the recorded corpora (HOOKLINE_SHARED=folder, default ../shared)
 	@test -d "$${HOOKLINE_SHARED:-../shared}/corpora" || { echo "no corpora in $${HOOKLINE_SHARED:-../shared}: set HOOKLINE_SHARED" >&2; exit 1; }
-	go test -p 2 -count=1 -timeout 30m -v -run 'Corpus|Corpora' ./... | grep -vE '^(=== |\?|ok .*no tests to run)'
+	go test -p 2 -count=1 -timeout 30m -v -run 'Corpus|Corpora' ./... | grep -vE '^(=== |\?|PASS|testing: warning|ok .*no tests to run)'
 
 .PHONY: long
 long: setup ## property tests in 2,000 rounds

@@ -52,6 +52,9 @@ func typedRules(t testing.TB, name string) []typedRule {
 	var rules []typedRule
 	for line := range strings.SplitSeq(strings.TrimSpace(string(data)), "\n") {
 		p := strings.SplitN(line, " ", 4)
+		if os.Geteuid() != 0 && strings.Contains(p[3], "-m owner") {
+			continue // a user namespace of ours maps user and group 0 only
+		}
 		r := typedRule{ir.IPv4, p[1], p[2], p[3]}
 		if p[0] == "6" {
 			r.family = ir.IPv6
@@ -70,11 +73,12 @@ var (
 // fails it where the environment asks for one.
 func needKernel(t *testing.T) {
 	t.Helper()
-	out, err := exec.Command("unshare", append(unshareFlags(), "sh", "-c", "iptables-legacy-save && iptables-nft-save")...).CombinedOutput()
+	// With -t: without it legacy asks a file that a user namespace cannot read.
+	_, err := inNamespace(t, "iptables-legacy-save -t filter && iptables-nft-save -t filter", "")
 	if err == nil {
 		return
 	}
-	reason := fmt.Sprintf("no private network namespace with both variants of iptables (%v): %s", err, out)
+	reason := fmt.Sprintf("no private network namespace with both variants of iptables: %v", err)
 	if os.Getenv("HOOKLINE_REQUIRE_KERNEL") == "1" {
 		t.Fatal(reason)
 	}
@@ -271,7 +275,7 @@ func TestKernelPlaces(t *testing.T) {
 		"-j CLASSIFY --set-class 1:1", "-p tcp -j SYNPROXY", "-j MARK --set-mark 1", "-j CONNMARK --set-mark 1", "-j NFQUEUE",
 		"-p tcp --syn -j TCPMSS --set-mss 1400", "-p tcp --syn -j TCPMSS --clamp-mss-to-pmtu", "-j AUDIT --type drop",
 		"-j TEE --gateway 192.0.2.1", "-j HMARK --hmark-tuple src --hmark-mod 9 --hmark-rnd 1",
-		"-m owner --uid-owner 1", "-m mac --mac-source 00:11:22:33:44:55", "-m socket", "-m rpfilter", "-m cgroup --cgroup 1",
+		"-m owner --uid-owner 0", "-m mac --mac-source 00:11:22:33:44:55", "-m socket", "-m rpfilter", "-m cgroup --cgroup 1",
 		"-m realm --realm 1", "-m policy --dir in --pol none", "-m policy --dir out --pol none", "-m devgroup --src-group 1",
 		"-m devgroup --dst-group 1", "-m physdev --physdev-in eth0", "-m physdev --physdev-out eth0",
 		"-m physdev --physdev-out eth0 --physdev-is-bridged", "-m addrtype --src-type LOCAL --limit-iface-in",
