@@ -198,6 +198,11 @@ func (c *compilation) names() {
 			if o := c.doc.Owns; o != nil && o.HasChains && !slices.ContainsFunc(o.Chains, func(g *dsl.Text) bool { return ir.MatchGlob(g.Literal(), name) }) {
 				c.diags.Errorf(diag.NotOwned, ch.Name.Span, "chain %s is declared, but no entry of owns.chains matches it", name)
 			}
+			if c.doc.Owns == nil || !c.doc.Owns.HasChains {
+				// Also where families or `when` leave the chain out: what stands of it then has
+				// to go.
+				p.Owns.Chains = append(p.Owns.Chains, name)
+			}
 			p.Owns.Chains = append(p.Owns.Chains, c.helperPrefix(name)+"*")
 		}
 	}

@@ -135,3 +135,47 @@ func TestRulesetsThatMeet(t *testing.T) {
 		})
 	}
 }
+
+// A declared chain is owned without a record too, also where a condition leaves
+// it out: then it goes, its jumps first.
+func TestChainThatIsLeftOutGoes(t *testing.T) {
+	const rules = head + `  families: [ipv4]
+  params: {on: {type: bool, default: false}}
+  tables:
+    filter:
+      chains: {SITE-IN: {when: params.on, rules: ["-j DROP"]}, SITE-OLD: {families: [ipv6], rules: []}}
+      anchors: [{hook: INPUT, jump: SITE-IN, when: params.on}]
+`
+	p := plan(t, ir.IptablesNFT, node, rules)
+	if err := p.Diags.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"SITE-IN", "SITE-OLD"} {
+		if p.Planned.Table(ir.IPv4, "filter").Chain(name) != nil {
+			t.Errorf("chain %s still stands", name)
+		}
+	}
+	want := []string{`-m comment --comment "cali:Cz_u1IQiXIMmKD4c" -j cali-INPUT`, "-j KUBE-FIREWALL"}
+	if d := cmp.Diff(want, texts(t, p.Planned, "filter", "INPUT")); d != "" {
+		t.Errorf("INPUT (-want +got):\n%s", d)
+	}
+}
+
+// The kernel counts references that iptables cannot show, and a chain that has
+// any is not to be dropped.
+func TestUnseenReferenceBlocksRemoval(t *testing.T) {
+	snap := snapshot(t, ir.IptablesNFT, node)
+	c := *snap.State.Table(ir.IPv4, "filter").Chain("SITE-OLD")
+	c.Refs = 2
+	chains := snap.State.Tables[0].Chains
+	for i := range chains {
+		if chains[i].Name == c.Name {
+			chains[i] = &c
+		}
+	}
+	prog, _ := compile(t, site, compiler.CompileOptions{})
+	p := compiler.NewPlan([]*compiler.Program{prog}, snap, compiler.PlanOptions{})
+	if !p.Diags.Has(diag.ForeignReference) || compiler.ExitCode(p.Diags) != 3 {
+		t.Errorf("findings %v with exit code %d, want %s and 3", p.Diags.Err(), compiler.ExitCode(p.Diags), diag.ForeignReference)
+	}
+}

@@ -46,6 +46,9 @@ func (pl *planner) refused(err error) {
 			code = diag.ChainLoop
 		case ir.ReasonBadTarget:
 			code = diag.UnknownChain
+		case ir.ReasonChainInUse:
+			// What refers to it is no rule that iptables could show: a verdict map.
+			code = diag.ForeignReference
 		default:
 		}
 	}
