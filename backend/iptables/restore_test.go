@@ -283,6 +283,9 @@ func randomTransaction(r *rand.Rand) ir.Transaction {
 		for range r.IntN(3) {
 			b.Ops = append(b.Ops, ir.Op{Kind: ir.OpRequire, Chain: of("INPUT", `q"x`, "ümläut"), Rule: rule()})
 		}
+		declared := func(chain string) bool {
+			return slices.ContainsFunc(b.Ops, func(o ir.Op) bool { return o.Kind == ir.OpEnsure && o.Chain == chain })
+		}
 		for range r.IntN(8) {
 			o := ir.Op{Chain: of("INPUT", "SITE-A", "SITE-B", `q"x`, "a'b", "1", "sl/ash:x")}
 			switch r.IntN(6) {
@@ -296,10 +299,13 @@ func randomTransaction(r *rand.Rand) ir.Transaction {
 				o.Kind, o.Rule = ir.OpAppend, rule()
 			case 4:
 				o.Kind, o.Rule, o.Index = ir.OpInsert, rule(), 1+r.IntN(20)
-				if slices.ContainsFunc(b.Ops, func(e ir.Op) bool { return e.Kind == ir.OpEnsure && e.Chain == o.Chain }) {
+				if declared(o.Chain) {
 					o.Index = 1
 				}
 			case 5:
+				if declared(o.Chain) {
+					continue
+				}
 				o.Kind, o.Rule = ir.OpDelete, rule()
 			}
 			b.Ops = append(b.Ops, o)

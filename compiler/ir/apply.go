@@ -60,8 +60,8 @@ type Quirks struct {
 	// MaxJumps is the number of jumps on end that the kernel takes, 0 if it has no
 	// limit (15 on nft: NFT_JUMP_STACK_SIZE).
 	MaxJumps int
-	// BuiltinDrop: -X of an empty built-in chain with policy ACCEPT does nothing and
-	// is no error (iptables 1.8.9, nft).
+	// BuiltinDrop: -X takes away an empty built-in chain with policy ACCEPT, and its
+	// counters with it (iptables 1.8.9, nft).
 	BuiltinDrop bool
 	// UserPolicy: `:USER POLICY` is taken for `:USER -` (iptables 1.8.9, nft).
 	UserPolicy bool
@@ -84,10 +84,10 @@ type Quirks struct {
 	// WalkEndsAtVerdict: the search for circles does not look behind a rule that is
 	// nothing but a verdict (legacy kernels: mark_source_chains).
 	WalkEndsAtVerdict bool
-	// InsertCountsFlushed: -I CHAIN n behind `:CHAIN -` counts the rules that the
-	// chain had before, as if they stood ahead of the new ones (iptables 1.8.9, nft;
-	// FIELD M-44).
-	InsertCountsFlushed bool
+	// FlushedStay: behind `:CHAIN -` the tool still sees the rules that the chain had
+	// before, ahead of the new ones: places count them, -C finds them, and what is to
+	// change them fails (iptables 1.8.9, nft; FIELD M-44).
+	FlushedStay bool
 	// ZeroLosesPolicies: -Z behind `:BUILTIN POLICY` in a block takes the policy back
 	// (iptables 1.8.9, nft; FIELD M-44).
 	ZeroLosesPolicies bool
@@ -99,7 +99,7 @@ func VariantQuirks(v Variant) Quirks {
 	case IptablesNFT:
 		return Quirks{
 			FlushResetsPolicies: true, DashSetsCounters: true, MaxJumps: 15, BuiltinDrop: true,
-			UserPolicy: true, RenameAtCommit: true, InsertCountsFlushed: true, ZeroLosesPolicies: true,
+			UserPolicy: true, RenameAtCommit: true, FlushedStay: true, ZeroLosesPolicies: true,
 			LosesRuleCounters6: true, ZeroRefusesGiven: true,
 		}
 	case IptablesLegacy:
@@ -188,8 +188,9 @@ type draft struct {
 	// renames that take effect at commit; fresh are the chains that the block made.
 	renames [][2]string
 	fresh   map[string]bool
-	// flushed is the number of rules that `:CHAIN -` took from a chain.
-	flushed map[string]int
+	// ghosts are the rules that `:CHAIN -` took from a chain; kept for FlushedStay
+	// only.
+	ghosts map[string][]*Rule
 	// policies are the chains whose policy the block sets, as they were before.
 	policies map[string]Chain
 	// given are the rules that the block put in with counters.

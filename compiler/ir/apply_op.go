@@ -2,7 +2,6 @@ package ir
 
 import (
 	"errors"
-	"slices"
 	"strings"
 )
 
@@ -26,12 +25,12 @@ func (d *draft) op(o *Op) *ApplyError {
 			return noChain(o.Chain)
 		}
 		d.changed = true
-		delete(d.flushed, o.Chain)
+		delete(d.ghosts, o.Chain)
 		d.empty(o.Chain)
 		return nil
 	case OpFlushAll:
 		d.changed = true
-		clear(d.flushed)
+		clear(d.ghosts)
 		for _, c := range d.chains {
 			if c != nil {
 				d.empty(c.Name)
@@ -63,10 +62,12 @@ func (d *draft) ensure(name string) *ApplyError {
 	case c != nil && d.quirks.RedeclareFails && !d.block.NoFlush:
 		return refuse(name, ReasonChainExists, "the chain is declared twice")
 	case c != nil:
-		if d.flushed == nil {
-			d.flushed = map[string]int{}
+		if d.quirks.FlushedStay {
+			if d.ghosts == nil {
+				d.ghosts = map[string][]*Rule{}
+			}
+			d.ghosts[name] = append(d.ghosts[name], c.Rules...)
 		}
-		d.flushed[name] += len(c.Rules)
 		d.changed = true
 		d.empty(name)
 		return nil
@@ -143,163 +144,6 @@ func (d *draft) readable(name string) (*Chain, *ApplyError) {
 	return c, nil
 }
 
-// putRule is -A, -I or -R.
-func (d *draft) putRule(o *Op) *ApplyError {
-	c, err := d.readable(o.Chain)
-	if err != nil {
-		return err
-	}
-	if o.Rule == nil {
-		return refuse(o.Chain, ReasonBadOp, "the op has no rule")
-	}
-	if err := d.checkRule(o); err != nil {
-		return err
-	}
-	at := len(c.Rules)
-	switch o.Kind {
-	case OpInsert:
-		ghosts := 0
-		if d.quirks.InsertCountsFlushed {
-			ghosts = d.flushed[o.Chain]
-		}
-		if o.Index < 1 || o.Index > ghosts+len(c.Rules)+1 {
-			return refuse(o.Chain, ReasonIndexTooBig, "cannot insert at %d: the chain has %d rules", o.Index, len(c.Rules))
-		}
-		at = max(0, o.Index-1-ghosts)
-	case OpReplace:
-		if o.Index < 1 || o.Index > len(c.Rules) {
-			return refuse(o.Chain, ReasonIndexTooBig, "cannot replace rule %d: the chain has %d rules", o.Index, len(c.Rules))
-		}
-		at = o.Index - 1
-	}
-	r := o.Rule
-	switch {
-	case !d.block.Counters && !o.Counted, d.quirks.LosesRuleCounters6 && d.table.Family == IPv6:
-		r = zeroed(r)
-	case r.Packets != 0 || r.Bytes != 0:
-		if d.given == nil {
-			d.given = map[*Rule]bool{}
-		}
-		d.given[r] = true
-	}
-	c = d.writeRules(o.Chain)
-	if o.Kind == OpReplace {
-		d.unref(c.Rules[at])
-		c.Rules[at] = r
-	} else {
-		c.Rules = slices.Insert(c.Rules, at, r)
-	}
-	d.ref(o.Chain, r)
-	return nil
-}
-
-// byValue is -C or -D by value. Both find the first equal rule; native rules are
-// not equal to any text.
-func (d *draft) byValue(o *Op) *ApplyError {
-	c, err := d.readable(o.Chain)
-	if err != nil {
-		return err
-	}
-	if o.Rule == nil {
-		return refuse(o.Chain, ReasonBadOp, "the op has no rule")
-	}
-	text := o.Rule.Text
-	at := slices.IndexFunc(c.Rules, func(r *Rule) bool { return r.Native == nil && r.Text == text })
-	if at < 0 {
-		return refuse(o.Chain, ReasonNoRule, "the chain has no rule %q", text)
-	}
-	if o.Kind == OpDelete {
-		d.delete(o.Chain, at)
-	}
-	return nil
-}
-
-func (d *draft) deleteIndex(o *Op) *ApplyError {
-	c, err := d.readable(o.Chain)
-	if err != nil {
-		return err
-	}
-	if o.Index < 1 || o.Index > len(c.Rules) {
-		return refuse(o.Chain, ReasonIndexTooBig, "cannot delete rule %d: the chain has %d rules", o.Index, len(c.Rules))
-	}
-	d.delete(o.Chain, o.Index-1)
-	return nil
-}
-
-func (d *draft) delete(name string, at int) {
-	c := d.writeRules(name)
-	d.unref(c.Rules[at])
-	c.Rules = slices.Delete(c.Rules, at, at+1)
-}
-
-// zero is -Z, -Z CHAIN or -Z CHAIN INDEX.
-func (d *draft) zero(o *Op) *ApplyError {
-	if o.Chain == "" {
-		for _, c := range d.chains {
-			if c == nil {
-				continue
-			}
-			if err := d.zeroChain(c.Name); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	c := d.chain(o.Chain)
-	if c == nil {
-		return noChain(o.Chain)
-	}
-	if o.Index == 0 {
-		return d.zeroChain(o.Chain)
-	}
-	if _, err := d.readable(o.Chain); err != nil {
-		return err
-	}
-	if o.Index > len(c.Rules) {
-		return refuse(o.Chain, ReasonIndexTooBig, "cannot zero rule %d: the chain has %d rules", o.Index, len(c.Rules))
-	}
-	c = d.writeRules(o.Chain)
-	return d.zeroRule(c, o.Index-1)
-}
-
-// zeroRule clears the counters of one rule of a chain that may be written to.
-func (d *draft) zeroRule(c *Chain, at int) *ApplyError {
-	switch r := c.Rules[at]; {
-	case d.given[r] && d.quirks.ZeroRefusesGiven:
-		return refuse(c.Name, ReasonToolFails, "the tool cannot clear the counters of a rule that the block puts in")
-	case d.given[r] && d.quirks.ZeroKeepsGiven:
-	default:
-		c.Rules[at] = zeroed(r)
-	}
-	return nil
-}
-
-func (d *draft) zeroChain(name string) *ApplyError {
-	c := d.writeRules(name)
-	before, set := d.policies[name]
-	if !set || !d.quirks.ZeroKeepsGiven {
-		c.Packets, c.Bytes = 0, 0
-	}
-	if set && d.quirks.ZeroLosesPolicies {
-		c.Policy = before.Policy
-	}
-	for i := range c.Rules {
-		if err := d.zeroRule(c, i); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func zeroed(r *Rule) *Rule {
-	if r.Packets == 0 && r.Bytes == 0 {
-		return r
-	}
-	n := *r
-	n.Packets, n.Bytes = 0, 0
-	return &n
-}
-
 // drop is -X CHAIN.
 func (d *draft) drop(name string) *ApplyError {
 	c := d.chain(name)
@@ -307,7 +151,7 @@ func (d *draft) drop(name string) *ApplyError {
 		return noChain(name)
 	}
 	if IsBuiltin(d.table.Name, name) {
-		if d.quirks.BuiltinDrop && len(c.Rules) == 0 && c.Policy == "ACCEPT" {
+		if d.vanishes(c) {
 			c = d.write(name)
 			c.Packets, c.Bytes = 0, 0
 			return nil
@@ -333,10 +177,16 @@ func (d *draft) drop(name string) *ApplyError {
 	return nil
 }
 
+// vanishes tells whether -X takes a built-in chain away: it comes back as it is in
+// an absent table.
+func (d *draft) vanishes(c *Chain) bool {
+	return d.quirks.BuiltinDrop && len(c.Rules) == 0 && c.Policy == "ACCEPT"
+}
+
 // dropAll is -X without a chain.
 func (d *draft) dropAll() *ApplyError {
 	for _, c := range d.chains {
-		if c == nil || IsBuiltin(d.table.Name, c.Name) {
+		if c == nil || IsBuiltin(d.table.Name, c.Name) && !d.vanishes(c) {
 			continue
 		}
 		if err := d.drop(c.Name); err != nil {

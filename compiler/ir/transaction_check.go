@@ -14,8 +14,8 @@ import (
 //   - no built-in chain is declared, flushed or dropped;
 //   - a block's guards stand ahead of everything else in it, because behind a
 //     delete of the same text a guard fails (FIELD M-49);
-//   - a chain that a block declares is filled by appending: iptables-nft 1.8.9
-//     still counts the rules that stood there before when it inserts;
+//   - a chain that a block declares is filled by appending, or from its top:
+//     iptables-nft 1.8.9 still sees the rules that stood there before;
 //   - whatever an op holds fits on its one line of restore text.
 func CheckTransaction(tx Transaction) error {
 	for i := range tx.Blocks {
@@ -49,8 +49,8 @@ func checkBlock(b *Block) error {
 		switch {
 		case o.Kind == OpEnsure:
 			declared[o.Chain] = true
-		case o.Kind == OpInsert && o.Index > 1 && declared[o.Chain]:
-			return fmt.Errorf("op %d: chain %s: the block declares the chain that it inserts into", i, o.Chain)
+		case o.Kind == OpInsert && o.Index > 1 && declared[o.Chain], o.Kind == OpDelete && declared[o.Chain]:
+			return fmt.Errorf("op %d: chain %s: the block declares the chain in which it looks for a place or a rule", i, o.Chain)
 		}
 		if err := checkOp(b.Table, o); err != nil {
 			return fmt.Errorf("op %d: chain %s: %w", i, o.Chain, err)
