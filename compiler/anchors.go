@@ -45,7 +45,9 @@ func (c *compilation) anchor(f ir.Family, table string, d *dsl.Anchor, adopt boo
 	if !hook || !jump {
 		return
 	}
-	for _, s := range c.jumps(key, d, a.Name) {
+	jumps := c.jumps(key, d, a.Name)
+	a.SkipIfMissing = c.eval.skippable()
+	for _, s := range jumps {
 		b := a
 		b.Rule = &ir.Rule{Text: xtables.Print(s, f), Spec: s, Origin: d.Span}
 		if c.twice(&b) {
@@ -131,6 +133,7 @@ func (c *compilation) declaredElsewhere(name *dsl.Text) bool {
 
 // jumps are the rules of an anchor: normally one.
 func (c *compilation) jumps(k ir.ChainKey, d *dsl.Anchor, name string) []*ir.Spec {
+	c.eval.skip = nil
 	in := lower.Rule{Span: d.Span, Label: "anchor " + name, Families: []ir.Family{k.Family}}
 	if !c.matches(&in, d.Match) {
 		return nil

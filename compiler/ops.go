@@ -70,29 +70,49 @@ func (pl *planner) writeChains(t *tablePlan) {
 func (pl *planner) chainRules(t *tablePlan, c *Chain) []ChainRule {
 	var out []ChainRule
 	for _, r := range c.Rules {
-		missing := pl.missingSet(t.key.Family, r.Rule)
-		switch {
-		case missing == "":
-			pl.checkSetFamily(c, r)
-			out = append(out, r)
-		case slices.Contains(r.SkipIfMissing, missing):
-			pl.diags().Infof(diag.UnresolvedSet, r.Rule.Origin, "rule %s of %s is left out: there is no set %s", r.Label, c.Key.Chain, missing)
-		default:
-			pl.diags().Errorf(diag.UnresolvedSet, r.Rule.Origin, "rule %s of %s needs the set %s, which does not stand on the host", r.Label, c.Key.Chain, missing).
-				WithHelp("create the set first, or leave the rule out without it: `{set: %s, ifMissing: skip}`", missing)
+		if pl.setsStand(t.key.Family, r.Rule, "rule "+r.Label+" of "+c.Key.Chain, r.SkipIfMissing) {
 			out = append(out, r)
 		}
 	}
 	return out
 }
 
+// anchorsHere are the anchors that can stand on this host: those of ours whose
+// foreign sets stand, or are unknown. Adopted jumps are not made by us.
+func (pl *planner) anchorsHere(anchors []*Anchor) []*Anchor {
+	var out []*Anchor
+	for _, a := range anchors {
+		if a.Adopt || pl.setsStand(a.Key.Family, a.Rule, "the jump to "+a.Target+" in "+a.Key.Chain, a.SkipIfMissing) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// setsStand tells whether a rule is to be written as far as its foreign sets go.
+// One that is missing is an error, unless the rule can be left out for it.
+func (pl *planner) setsStand(f ir.Family, r *ir.Rule, what string, skip []string) bool {
+	missing := pl.missingSet(f, r)
+	switch {
+	case missing == "":
+		pl.checkSetFamily(f, r, what)
+	case slices.Contains(skip, missing):
+		pl.diags().Infof(diag.UnresolvedSet, r.Origin, "%s is left out: there is no set %s", what, missing)
+		return false
+	default:
+		pl.diags().Errorf(diag.UnresolvedSet, r.Origin, "%s needs the set %s, which does not stand on the host", what, missing).
+			WithHelp("create the set first, or leave this out without it: `{set: %s, ifMissing: skip}`", missing)
+	}
+	return true
+}
+
 // checkSetFamily refuses a set of the other family: the tool refuses the whole
 // table for it (FIELD M-54).
-func (pl *planner) checkSetFamily(c *Chain, r ChainRule) {
-	for _, name := range Fields(c.Key.Family, r.Rule).Sets {
-		if s := pl.snap.State.Set(name); s != nil && s.Family != 0 && s.Family != c.Key.Family {
-			pl.diags().Errorf(diag.UnresolvedSet, r.Rule.Origin, "rule %s of %s stands in %s, but the set %s is of %s", r.Label, c.Key.Chain, c.Key.Family, name, s.Family).
-				WithHelp("narrow the rule with `families: [%s]`", s.Family)
+func (pl *planner) checkSetFamily(f ir.Family, r *ir.Rule, what string) {
+	for _, name := range Fields(f, r).Sets {
+		if s := pl.snap.State.Set(name); s != nil && s.Family != 0 && s.Family != f {
+			pl.diags().Errorf(diag.UnresolvedSet, r.Origin, "%s stands in %s, but the set %s is of %s", what, f, name, s.Family).
+				WithHelp("narrow it with `families: [%s]`", s.Family)
 		}
 	}
 }
@@ -112,15 +132,21 @@ func (pl *planner) missingSet(f ir.Family, r *ir.Rule) string {
 // SetNames lists the sets that the programs' rules refer to, in order.
 func SetNames(programs []*Program) []string {
 	var out []string
+	add := func(f ir.Family, r *ir.Rule) {
+		for _, n := range Fields(f, r).Sets {
+			if !slices.Contains(out, n) {
+				out = append(out, n)
+			}
+		}
+	}
 	for _, p := range programs {
 		for _, c := range p.Chains {
 			for _, r := range c.Rules {
-				for _, n := range Fields(c.Key.Family, r.Rule).Sets {
-					if !slices.Contains(out, n) {
-						out = append(out, n)
-					}
-				}
+				add(c.Key.Family, r.Rule)
 			}
+		}
+		for _, a := range p.Anchors {
+			add(a.Key.Family, a.Rule)
 		}
 	}
 	return out

@@ -303,7 +303,7 @@ func (pl *planner) placed(k ir.TableKey) []*Anchor {
 // shared chain our jumps in it.
 func (pl *planner) table(k ir.TableKey) {
 	t := &tablePlan{key: k, live: pl.snap.State.Table(k.Family, k.Name), wants: pl.wanted(k), foreignRefs: map[string][]ruleAt{}}
-	anchors := pl.placed(k)
+	anchors := pl.anchorsHere(pl.placed(k))
 	needed := len(t.wants) > 0 || len(anchors) > 0
 	if t.live != nil && t.live.Unreadable != "" {
 		if needed {

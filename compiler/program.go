@@ -82,6 +82,8 @@ type Anchor struct {
 	// Rule is the jump as we write it; for an adopted jump without match only its
 	// target matters.
 	Rule *ir.Rule
+	// SkipIfMissing names foreign sets without which our jump is left out.
+	SkipIfMissing []string
 	// Target is the chain that is jumped to.
 	Target string
 	// AnyMatch tells that an adopted jump is recognised by its target alone.

@@ -2,6 +2,7 @@ package compiler_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"hookline/compiler"
@@ -58,5 +59,35 @@ func TestMissingSet(t *testing.T) {
 				t.Errorf("%d rules are appended, want %d", appended, c.appended)
 			}
 		})
+	}
+}
+
+// A jump that matches on a set needs it as any rule does.
+func TestMissingSetOfAnchor(t *testing.T) {
+	const rules = head + `  families: [ipv4]
+  tables:
+    filter:
+      chains: {SITE-IN: {rules: ["-p tcp -m tcp --dport 22 -j ACCEPT"]}}
+      anchors: [{hook: INPUT, jump: SITE-IN, match: {source: {set: gone, ifMissing: %s}}}]
+`
+	for _, c := range []struct {
+		ifMissing string
+		failed    bool
+	}{{"skip", false}, {"fail", true}} {
+		prog, list := compile(t, fmt.Sprintf(rules, c.ifMissing), compiler.CompileOptions{})
+		if err := list.Err(); err != nil {
+			t.Fatal(err)
+		}
+		snap := snapshot(t, ir.IptablesNFT, node)
+		snap.Scope = compiler.Scope([]*compiler.Program{prog}, compiler.PlanOptions{})
+		p := compiler.NewPlan([]*compiler.Program{prog}, snap, compiler.PlanOptions{})
+		if got := p.Diags.Has(diag.UnresolvedSet) && p.Diags.HasErrors(); got != c.failed {
+			t.Errorf("%s: refused = %v, want %v: %v", c.ifMissing, got, c.failed, p.Diags.Err())
+		}
+		for _, text := range texts(t, p.Planned, "filter", "INPUT") {
+			if !c.failed && strings.Contains(text, "SITE-IN") {
+				t.Errorf("%s: the jump %q stands without its set", c.ifMissing, text)
+			}
+		}
 	}
 }
