@@ -238,7 +238,9 @@ func (w *walker) compare(a *attrs) {
 		w.loaded = fieldNone
 		return
 	}
-	if op != unix.NFT_CMP_EQ && op != unix.NFT_CMP_NEQ {
+	// `--dport 0:80` and its negation are one comparison each.
+	half := (op == unix.NFT_CMP_LTE || op == unix.NFT_CMP_GT) && (w.loaded == fieldSport || w.loaded == fieldDport) && !w.masked
+	if op != unix.NFT_CMP_EQ && op != unix.NFT_CMP_NEQ && !half {
 		w.native("%s range", fieldNames[w.loaded])
 	}
 	switch w.loaded {
