@@ -2,11 +2,16 @@ package backend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"hookline/compiler/ir"
 	"hookline/dsl/diag"
 )
+
+// ErrUnsettled is wrapped by the error of a Snapshot that was given up because
+// what was asked for changed during each of many reads.
+var ErrUnsettled = errors.New("the host keeps changing")
 
 // Backend reads a host and writes to it. Implementations hold no state between
 // calls but what Session says.

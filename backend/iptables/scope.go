@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"hookline/backend"
 	"hookline/compiler/ir"
 )
 
@@ -354,7 +355,7 @@ func (s *session) settle(ctx context.Context, scope ir.Scope) (*ir.State, uint32
 		if err != nil {
 			return nil, 0, err
 		}
-		s.warnings = nil
+		s.warnings, s.began = nil, before
 		state, err := s.readNFT(ctx, scope)
 		if err != nil && !errors.Is(err, errInterrupted) {
 			// A chain that vanished under us fails a tool: only a failure in peace counts.
@@ -375,7 +376,7 @@ func (s *session) settle(ctx context.Context, scope ir.Scope) (*ir.State, uint32
 		}
 		last = state
 	}
-	return nil, 0, fmt.Errorf("reading the host: the rules that matter changed during each of %d reads", 4*generationTries)
+	return nil, 0, fmt.Errorf("reading the host: %w: the rules that matter changed during each of %d reads", backend.ErrUnsettled, 4*generationTries)
 }
 
 // sameRules compares two states without counters.

@@ -44,7 +44,12 @@ func (s *session) readText(ctx context.Context, f ir.Family, readers []*tableRea
 			}
 		}
 	}
-	if len(together) < 3 || !s.printTogether(ctx, f, together) {
+	if len(together) < 3 {
+		alone = append(alone, together...)
+	} else if !s.printTogether(ctx, f, together) {
+		if s.disturbed() {
+			return errInterrupted
+		}
 		alone = append(alone, together...)
 	}
 	for _, t := range alone {
@@ -53,6 +58,14 @@ func (s *session) readText(ctx context.Context, f ir.Family, readers []*tableRea
 		}
 	}
 	return nil
+}
+
+// disturbed tells that somebody wrote since the reading began: then it is no
+// wonder that the kernel's list and the tool's text do not agree, and all of it is
+// read again.
+func (s *session) disturbed() bool {
+	now, err := s.kernel.generation()
+	return err == nil && now != s.began
 }
 
 func (t chainText) allNative() bool {
@@ -184,6 +197,9 @@ func (s *session) printAlone(ctx context.Context, f ir.Family, t chainText) erro
 	}
 	if t.anyNative() && s.printCopy(ctx, f, t) {
 		return nil
+	}
+	if s.disturbed() {
+		return errInterrupted
 	}
 	t.chain.Unreadable = refusalMessage(res.Stderr)
 	if res.Exit == 0 {

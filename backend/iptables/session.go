@@ -18,6 +18,9 @@ type session struct {
 	notes  []string
 	// warnings of the snapshot that is being made.
 	warnings []string
+	// began is the generation at which the snapshot that is being made began; nft
+	// variant only.
+	began uint32
 	// other is the other variant's state, once it was read.
 	other *ir.State
 	// lock is the held xtables lock, private the lock file of our own tools; legacy

@@ -89,7 +89,7 @@ var results = map[converge.Status]struct {
 
 // applied prints the end of an apply or a remove and turns it into an exit code.
 func (a *app) applied(out *converge.Outcome, err error, done string) error {
-	if out == nil || out.Plan == nil {
+	if out == nil || out.Plan == nil && err != nil {
 		var held *iptables.LockHeldError
 		if errors.As(err, &held) {
 			return fmt.Errorf("%w; nothing was changed", err)
@@ -132,8 +132,11 @@ func refusedCode(out *converge.Outcome) int {
 
 func (a *app) writeOutcome(out *converge.Outcome, done string) error {
 	if a.flags.output == "json" {
-		j := out.Plan.JSON()
-		o := outcomeJSON{Result: results[out.Status].word, Rounds: out.Rounds, Plan: &j}
+		o := outcomeJSON{Result: results[out.Status].word, Rounds: out.Rounds}
+		if out.Plan != nil {
+			j := out.Plan.JSON()
+			o.Plan = &j
+		}
 		for k, v := range out.Tables {
 			if o.Tables == nil {
 				o.Tables = map[string]string{}
@@ -145,8 +148,10 @@ func (a *app) writeOutcome(out *converge.Outcome, done string) error {
 		enc.SetEscapeHTML(false)
 		return enc.Encode(o)
 	}
-	if err := a.writePlans([]*compiler.Plan{out.Plan}); err != nil {
-		return err
+	if out.Plan != nil {
+		if err := a.writePlans([]*compiler.Plan{out.Plan}); err != nil {
+			return err
+		}
 	}
 	if out.Final != nil && out.Final.Diags.HasErrors() && out.Final != out.Plan {
 		if err := a.report(out.Final.Diags); err != nil {

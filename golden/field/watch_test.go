@@ -2,6 +2,7 @@ package field
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 
@@ -26,17 +27,16 @@ func (n *node) watch(f ir.Family, table string, check func(save string) error) (
 		if ctx.Err() != nil {
 			return
 		}
-		switch {
-		case err != nil:
-			n.t.Errorf("the reader: %v", err)
-		case res.Exit != 0:
-			n.t.Errorf("the reader: exit %d: %s", res.Exit, res.Stderr)
-		default:
-			count++
-			if err := check(res.Stdout); err != nil {
-				n.t.Errorf("look %d: %v", count, err)
-				cancel()
-			}
+		count++
+		if err == nil && res.Exit != 0 {
+			err = fmt.Errorf("exit %d: %s", res.Exit, res.Stderr)
+		}
+		if err == nil {
+			err = check(res.Stdout)
+		}
+		if err != nil {
+			n.t.Errorf("look %d: %v", count, err)
+			cancel()
 		}
 	}
 	look()
@@ -45,11 +45,13 @@ func (n *node) watch(f ir.Family, table string, check func(save string) error) (
 			look()
 		}
 	})
-	return func() int {
+	stop = func() int {
 		cancel()
 		wg.Wait()
 		return count
 	}
+	n.t.Cleanup(func() { stop() })
+	return stop
 }
 
 // lines counts the rules of a chain in a save.

@@ -29,7 +29,7 @@ func writer(mode string, args []string, stdin io.Reader, stdout, stderr io.Write
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	round := map[string]func(*iptables.IPTables, int) error{"churn": churn, "felix": resync, "ovn": position}[mode]
+	round := map[string]func(*iptables.IPTables, int) error{"churn": churn, "felix": resync}[mode]
 	if round == nil {
 		fmt.Fprintln(stderr, "there is no simulator", mode)
 		return 1
@@ -57,7 +57,7 @@ func writer(mode string, args []string, stdin io.Reader, stdout, stderr io.Write
 }
 
 // churn inserts a rule at position 1 of every chain and deletes it again, by its
-// text and by its index in turn.
+// text and, as Kube-OVN does, by its index in turn.
 func churn(ipt *iptables.IPTables, n int) error {
 	for _, c := range churned {
 		rule := []string{"-s", fmt.Sprintf("192.0.2.%d/32", n%250+1), "-m", "comment", "--comment", "churn", "-j", "RETURN"}
@@ -82,45 +82,4 @@ func resync(ipt *iptables.IPTables, _ int) error {
 	}
 	// By value, the first of the two goes; they are equal.
 	return ipt.Delete("filter", "INPUT", felix...)
-}
-
-// position is Kube-OVN's loop: its jump ahead of kube-proxy's by an index from a
-// list, then the second copy deleted by its index from another list.
-func position(ipt *iptables.IPTables, _ int) error {
-	jump := []string{"-m", "comment", "--comment", "kube-ovn prerouting rules", "-j", "OVN-PREROUTING"}
-	at, err := places(ipt, "KUBE-SERVICES")
-	if err != nil {
-		return err
-	}
-	if err := ipt.Insert("nat", "PREROUTING", at[0], jump...); err != nil {
-		return err
-	}
-	if at, err = places(ipt, "OVN-PREROUTING"); err != nil {
-		return err
-	}
-	for i := len(at) - 1; i > 0; i-- {
-		// The library's own delete by index; the list above may be stale by now.
-		if err := ipt.DeleteById("nat", "PREROUTING", at[i]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// places are the positions of the jumps to a chain, counted from 1.
-func places(ipt *iptables.IPTables, target string) ([]int, error) {
-	list, err := ipt.List("nat", "PREROUTING")
-	if err != nil {
-		return nil, err
-	}
-	var out []int
-	for i, line := range list { // the first line is the policy
-		if strings.HasSuffix(line, "-j "+target) {
-			out = append(out, i)
-		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("there is no jump to %s in %q", target, list)
-	}
-	return out, nil
 }

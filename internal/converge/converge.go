@@ -188,8 +188,9 @@ const (
 // Outcome is the end of an apply.
 type Outcome struct {
 	Status Status
-	// Plan is the first plan: what was to be done. Final is the plan of what was read
-	// back; of a Done outcome it is empty. Nil if nothing was read back.
+	// Plan is the first plan: what was to be done; nil if the host could not be read.
+	// Final is the plan of what was read back; of a Done outcome it is empty. Nil if
+	// nothing was read back.
 	Plan, Final *compiler.Plan
 	// Wrote tells that at least one commit was made, Rounds how often the host was
 	// written to.
@@ -248,6 +249,10 @@ type apply struct {
 func (a *apply) run(ctx context.Context) error {
 	for {
 		plan, snap, err := a.plan(ctx)
+		if errors.Is(err, backend.ErrUnsettled) {
+			a.out.Diags.Errorf(diag.RaceLost, diag.Span{}, "%v", err)
+			return a.end(ctx, Moved)
+		}
 		if err != nil {
 			return err
 		}

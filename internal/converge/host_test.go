@@ -172,8 +172,8 @@ type host struct {
 	// apply stands in for the tool at the n-th script, counted from 0; it may call
 	// next, which is the tool. Nil: nothing special.
 	apply func(n int, s backend.Script, next func(backend.Script) error) error
-	// read changes what the n-th snapshot shows.
-	read func(n int, snap *ir.Snapshot)
+	// read changes what the n-th snapshot shows, or fails it.
+	read func(n int, snap *ir.Snapshot) error
 
 	scripts []backend.Script
 	reads   int
@@ -206,7 +206,7 @@ func (s *session) Apply(ctx context.Context, script backend.Script) error {
 func (s *session) Snapshot(ctx context.Context, scope ir.Scope) (*ir.Snapshot, error) {
 	snap, err := s.Session.Snapshot(ctx, scope)
 	if err == nil && s.h.read != nil {
-		s.h.read(s.h.reads, snap)
+		err = s.h.read(s.h.reads, snap)
 	}
 	s.h.reads++
 	return snap, err

@@ -165,7 +165,7 @@ func TestRecordsThatCannotBeRead(t *testing.T) {
 func TestRecordsKeepSpelling(t *testing.T) {
 	const sent, printed = `-m string --string ads --algo bm --to 65535 -j RETURN`, `-m string --string ads --algo bm --to 0xffff -j RETURN`
 	h := newHost(t, ir.IptablesNFT, node4, node6)
-	h.read = func(_ int, snap *ir.Snapshot) {
+	h.read = func(_ int, snap *ir.Snapshot) error {
 		snap.Tools = map[string]string{"iptables-nft": "1.8.9"}
 		for _, tab := range snap.State.Tables {
 			for _, c := range tab.Chains {
@@ -176,6 +176,7 @@ func TestRecordsKeepSpelling(t *testing.T) {
 				}
 			}
 		}
+		return nil
 	}
 	store := converge.OpenStore(t.TempDir())
 	opt := converge.Options{Backend: h, Store: store,
