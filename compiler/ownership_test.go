@@ -179,3 +179,28 @@ func TestUnseenReferenceBlocksRemoval(t *testing.T) {
 		t.Errorf("findings %v with exit code %d, want %s and 3", p.Diags.Err(), compiler.ExitCode(p.Diags), diag.ForeignReference)
 	}
 }
+
+// A native rule in an owned chain cannot be put back, and does not keep the rest
+// from being so.
+func TestRestoreBesideNativeRule(t *testing.T) {
+	before := snapshot(t, ir.IptablesNFT, node)
+	chain := before.State.Tables[0].Chain("SITE-IN")
+	stood := chain.Rules
+	chain.Rules = append([]*ir.Rule{{Native: &ir.Native{Handle: 7, Expr: "ct state"}}}, stood...)
+	prog, _ := compile(t, site, compiler.CompileOptions{})
+	p := compiler.NewPlan([]*compiler.Program{prog}, before, compiler.PlanOptions{})
+	tx, err := p.Restore(before, &ir.Snapshot{Variant: ir.IptablesNFT, State: p.Planned})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ir.CheckTransaction(tx); err != nil {
+		t.Fatal(err)
+	}
+	back := must(p.Planned.Apply(tx))
+	if d := cmp.Diff([]string{stood[0].Text}, texts(t, back, "filter", "SITE-IN")); d != "" {
+		t.Errorf("SITE-IN (-want +got):\n%s", d)
+	}
+	if tx, err = p.Restore(before, &ir.Snapshot{Variant: ir.IptablesNFT, State: back}); err != nil || !tx.Empty() {
+		t.Errorf("Restore of what was restored = %v, %v, want nothing to do", tx, err)
+	}
+}

@@ -46,7 +46,13 @@ func (r *restorer) run() error {
 	var fill []ir.Op
 	if r.before != nil {
 		for _, c := range r.before.Chains {
-			if !c.Read || !r.ours(c.Name) || sameTexts(c, r.now.Chain(c.Name)) {
+			if !c.Read || !r.ours(c.Name) {
+				continue
+			}
+			// A native rule that another program had put into our chain has no text to be
+			// put back by; who did so does it again (FIELD M-35).
+			c := withoutNative(c)
+			if sameTexts(c, r.now.Chain(c.Name)) {
 				continue
 			}
 			r.ops = append(r.ops, ir.Op{Kind: ir.OpEnsure, Chain: c.Name})
@@ -101,6 +107,15 @@ func (r *restorer) readable() error {
 
 func (r *restorer) ours(chain string) bool {
 	return !ir.IsBuiltin(r.key.Name, chain) && r.plan.owns(chain)
+}
+
+func withoutNative(c *ir.Chain) *ir.Chain {
+	if !c.HasNative() {
+		return c
+	}
+	out := *c
+	out.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(x *ir.Rule) bool { return x.Native != nil })
+	return &out
 }
 
 func sameTexts(a, b *ir.Chain) bool {
