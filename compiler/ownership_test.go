@@ -200,7 +200,9 @@ func TestRestoreBesideNativeRule(t *testing.T) {
 	if d := cmp.Diff([]string{stood[0].Text}, texts(t, back, "filter", "SITE-IN")); d != "" {
 		t.Errorf("SITE-IN (-want +got):\n%s", d)
 	}
-	if tx, err = p.Restore(before, &ir.Snapshot{Variant: ir.IptablesNFT, State: back}); err != nil || !tx.Empty() {
-		t.Errorf("Restore of what was restored = %v, %v, want nothing to do", tx, err)
+	for name, s := range map[string]*ir.State{"what was restored": back, "what was not touched": before.State} {
+		if tx, err = p.Restore(before, &ir.Snapshot{Variant: ir.IptablesNFT, State: s}); err != nil || !tx.Empty() {
+			t.Errorf("Restore of %s = %v, %v, want nothing to do", name, tx, err)
+		}
 	}
 }

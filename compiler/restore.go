@@ -52,7 +52,7 @@ func (r *restorer) run() error {
 			// A native rule that another program had put into our chain has no text to be
 			// put back by; who did so does it again (FIELD M-35).
 			c := withoutNative(c)
-			if sameTexts(c, r.now.Chain(c.Name)) {
+			if sameTexts(c, withoutNative(r.now.Chain(c.Name))) {
 				continue
 			}
 			r.ops = append(r.ops, ir.Op{Kind: ir.OpEnsure, Chain: c.Name})
@@ -110,7 +110,7 @@ func (r *restorer) ours(chain string) bool {
 }
 
 func withoutNative(c *ir.Chain) *ir.Chain {
-	if !c.HasNative() {
+	if c == nil || !c.HasNative() {
 		return c
 	}
 	out := *c
