@@ -345,7 +345,7 @@ func (a *apply) done(plan *compiler.Plan, snap *ir.Snapshot) error {
 	}
 	for _, p := range a.opt.Programs {
 		if a.opt.Remove {
-			if err := a.opt.Store.Remove(p.Name); err != nil {
+			if err := a.removed(p.Name); err != nil {
 				return err
 			}
 			continue
@@ -355,6 +355,21 @@ func (a *apply) done(plan *compiler.Plan, snap *ir.Snapshot) error {
 		}
 	}
 	return nil
+}
+
+// removed forgets a ruleset, or the families of it that were removed.
+func (a *apply) removed(name string) error {
+	var left []ir.Family
+	for _, r := range a.records {
+		if r.Name != name || len(a.opt.Families) == 0 {
+			continue
+		}
+		if left = slices.DeleteFunc(r.families(), func(f ir.Family) bool { return slices.Contains(a.opt.Families, f) }); len(left) > 0 {
+			r.Status, r.Families = "applied", familyNames(left)
+			return a.save(r)
+		}
+	}
+	return a.opt.Store.Remove(name)
 }
 
 func (a *apply) save(r Record) error {
@@ -375,14 +390,19 @@ func (a *apply) save(r Record) error {
 func (a *apply) record(p *compiler.Program, snap *ir.Snapshot, status string) Record {
 	r := Record{
 		FormatVersion: recordVersion, Name: p.Name, Version: p.Version, Status: status, Variant: string(snap.Variant),
-		Owns: p.Owns.Chains, Declared: p.DeclaredNames(),
+		Owns: p.Owns.Chains, Declared: p.DeclaredNames(), Families: familyNames(a.opt.Families),
 	}
 	for _, old := range a.records {
 		if old.Name != p.Name {
 			continue
 		}
 		r.Respelled = old.Respelled
-		if status == "intent" {
+		// What stands on a family that this apply does not work on.
+		rest := slices.DeleteFunc(old.families(), func(f ir.Family) bool { return len(a.opt.Families) == 0 || slices.Contains(a.opt.Families, f) })
+		if len(rest) > 0 {
+			r.Families = nil // there are two
+		}
+		if status == "intent" || len(rest) > 0 {
 			// Until the new state is proved, what the old one declared stays known.
 			r.Declared = append(slices.Clone(r.Declared), old.Declared...)
 			slices.Sort(r.Declared)

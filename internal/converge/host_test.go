@@ -149,6 +149,12 @@ var (
 // programs compiles rulesets.
 func programs(t testing.TB, texts ...string) []*compiler.Program {
 	t.Helper()
+	return programsFor(t, nil, texts...)
+}
+
+// programsFor compiles rulesets for some families; none means both.
+func programsFor(t testing.TB, families []ir.Family, texts ...string) []*compiler.Program {
+	t.Helper()
 	var out []*compiler.Program
 	for _, text := range texts {
 		docs, list := dsl.Parse(diag.NewFile("site.yaml", text))
@@ -156,7 +162,7 @@ func programs(t testing.TB, texts ...string) []*compiler.Program {
 			t.Fatal(err)
 		}
 		for _, d := range docs {
-			p, list := compiler.Compile(d, compiler.CompileOptions{})
+			p, list := compiler.Compile(d, compiler.CompileOptions{Families: families})
 			if err := list.Err(); err != nil {
 				t.Fatal(err)
 			}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -25,8 +26,33 @@ type Record struct {
 	Variant  string   `json:"variant"`
 	Owns     []string `json:"owns"`
 	Declared []string `json:"declared"`
+	// Families on which it stands; empty means both.
+	Families []string `json:"families,omitempty"`
 	// Respelled tells what a tool printed for a text of ours that it re-spelled.
 	Respelled []Respelling `json:"respelled,omitempty"`
+}
+
+// families on which the ruleset stands.
+func (r Record) families() []ir.Family {
+	var out []ir.Family
+	for _, f := range ir.Families {
+		if len(r.Families) == 0 || slices.Contains(r.Families, f.String()) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// familyNames is what a record says of families.
+func familyNames(list []ir.Family) []string {
+	if len(list) == len(ir.Families) {
+		return nil
+	}
+	var out []string
+	for _, f := range list {
+		out = append(out, f.String())
+	}
+	return out
 }
 
 // Respelling is one text that a tool prints differently from how it was sent.

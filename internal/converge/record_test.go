@@ -214,3 +214,60 @@ func TestRecordsThatCannotBeWritten(t *testing.T) {
 		t.Errorf("error %v, wrote %v, %d scripts: want an error and nothing written", err, out.Wrote, len(h.scripts))
 	}
 }
+
+// Work on one family leaves known what stands on the other one.
+func TestRecordsOfOneFamily(t *testing.T) {
+	names := func(fs ...ir.Family) (out []string) {
+		for _, f := range fs {
+			out = append(out, f.String())
+		}
+		return out
+	}
+	site6 := strings.Replace(site, `owns: {chains: ["SITE_*"]}`, "params: {}", 1)
+	site6 = strings.Replace(site6, "SITE_INPUT:\n", "SITE_INPUT:\n          families: [ipv6]\n", 1)
+	type step struct {
+		families []ir.Family
+		remove   bool
+		declared []string // nil: no record is left
+		stands   []string // families
+	}
+	for _, c := range []struct {
+		name  string
+		steps []step
+	}{
+		{"one, then the other", []step{
+			{[]ir.Family{ir.IPv4}, false, []string{"SITE_PRE"}, names(ir.IPv4)},
+			{[]ir.Family{ir.IPv6}, false, []string{"SITE_INPUT", "SITE_PRE"}, nil},
+			{[]ir.Family{ir.IPv4}, true, []string{"SITE_INPUT", "SITE_PRE"}, names(ir.IPv6)},
+			{[]ir.Family{ir.IPv6}, true, nil, nil},
+		}},
+		{"both, then one again", []step{
+			{nil, false, []string{"SITE_INPUT", "SITE_PRE"}, nil},
+			{[]ir.Family{ir.IPv4}, false, []string{"SITE_INPUT", "SITE_PRE"}, nil},
+			{[]ir.Family{ir.IPv6}, true, []string{"SITE_INPUT", "SITE_PRE"}, names(ir.IPv4)},
+			{nil, false, []string{"SITE_INPUT", "SITE_PRE"}, nil},
+			{nil, true, nil, nil},
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t, ir.IptablesNFT, node4, node6)
+			store := converge.OpenStore(t.TempDir())
+			for i, s := range c.steps {
+				must(t, apply(t, converge.Options{
+					Backend: h, Programs: programsFor(t, s.families, site6), Families: s.families, Remove: s.remove, Store: store,
+				}), converge.Done)
+				var want []converge.Record
+				if s.declared != nil {
+					want = []converge.Record{{Declared: s.declared, Families: s.stands, Status: "applied"}}
+				}
+				got := load(t, store)
+				for k := range got {
+					got[k] = converge.Record{Declared: got[k].Declared, Families: got[k].Families, Status: got[k].Status}
+				}
+				if d := cmp.Diff(want, got, cmpopts.EquateEmpty()); d != "" {
+					t.Errorf("records after step %d (-want +got):\n%s", i, d)
+				}
+			}
+		})
+	}
+}
