@@ -209,7 +209,7 @@ type turn struct {
 // forEach lists the turns of a loop.
 func (v *evaluator) forEach(f *dsl.ForEach) ([]turn, bool) {
 	var val any
-	ok := true
+	var ok bool
 	switch {
 	case f.InExpr != nil:
 		expr, list := v.env.Compile(checkSource(f.InExpr), check.WantEach)

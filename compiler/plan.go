@@ -307,7 +307,7 @@ func (pl *planner) table(k ir.TableKey) {
 	needed := len(t.wants) > 0 || len(anchors) > 0
 	if t.live != nil && t.live.Unreadable != "" {
 		if needed {
-			at := diag.Span{}
+			var at diag.Span
 			if len(t.wants) > 0 {
 				at = t.wants[0].Span
 			} else {

@@ -64,11 +64,10 @@ func (pl *planner) checkOrder(h *hookPlan) {
 		panic(fmt.Sprintf("compiler: the transaction does not give the solved chain %s", h.key))
 	}
 	for i, p := range h.output.Order {
-		want := ""
-		switch {
-		case p.Kind == place.Keep || h.sources[p.Anchor].Adopt:
+		var want string
+		if p.Kind == place.Keep || h.sources[p.Anchor].Adopt {
 			want = h.live.Rules[p.Live].Text
-		default:
+		} else {
 			want = h.sources[p.Anchor].Rule.Text
 		}
 		if c.Rules[i].Text != want {

@@ -208,7 +208,7 @@ func (w *quotedWalk) finish() {
 func (a *alignment) single(text, value string) {
 	w := quotedWalk{alignment: a, text: text, value: value, p: a.start + 1}
 	for w.p < len(text) {
-		good := true
+		var good bool
 		switch c := text[w.p]; {
 		case c == '\'' && !strings.HasPrefix(text[w.p:], "''"):
 			w.finish()
@@ -238,7 +238,7 @@ var escapes = map[byte]string{
 func (a *alignment) double(text, value string) {
 	w := quotedWalk{alignment: a, text: text, value: value, p: a.start + 1}
 	for w.p < len(text) {
-		good := true
+		var good bool
 		switch c := text[w.p]; {
 		case c == '"':
 			w.finish()

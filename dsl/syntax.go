@@ -1,6 +1,7 @@
 package dsl
 
 import (
+	"errors"
 	"io"
 	"regexp"
 	"slices"
@@ -145,7 +146,7 @@ func (l *loader) openConstruct(other diag.Span) diag.Span {
 	good := func(line int) bool {
 		dec := yaml.NewDecoder(strings.NewReader(l.text[l.base:max(l.base, l.file.LineStart(line))]))
 		for {
-			if _, err := decode(dec); err == io.EOF {
+			if _, err := decode(dec); errors.Is(err, io.EOF) {
 				return true
 			} else if err != nil {
 				return false

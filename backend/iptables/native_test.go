@@ -210,11 +210,8 @@ func TestIptablesRulesAreNotNative(t *testing.T) {
 				if rules[0].native != "" {
 					t.Errorf("told native for %q", rules[0].native)
 				}
-				if want := ""; strings.HasSuffix(rule, " Y") {
-					want = "Y"
-					if rules[0].jump != want {
-						t.Errorf("jump = %q, want %q", rules[0].jump, want)
-					}
+				if strings.HasSuffix(rule, " Y") && rules[0].jump != "Y" {
+					t.Errorf("jump = %q, want Y", rules[0].jump)
 				}
 			})
 		}

@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -197,5 +195,3 @@ func (p *parsed) compile(own []*dsl.Entry, facts map[string]any, without bool, l
 	return out
 }
 
-// notExist tells whether a file is not there.
-func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

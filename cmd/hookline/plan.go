@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -171,9 +170,7 @@ func (a *app) planSnapshot(p *parsed, path string, detailed bool) (*compiler.Pla
 	}
 	plan.Diags.Append(list)
 	plan.Diags.Sort()
-	for _, w := range snap.Warnings {
-		plan.Notes = append(plan.Notes, w)
-	}
+	plan.Notes = append(plan.Notes, snap.Warnings...)
 	return plan, planCode(plan, detailed), nil
 }
 
@@ -285,7 +282,7 @@ func (a *app) snapshotCommand() *cobra.Command {
 				a.say("warning: %s", diag.Visible(w))
 			}
 			if out == "" || out == "-" {
-				_, err = io.WriteString(a.out, string(text))
+				_, err = a.out.Write(text)
 				return err
 			}
 			return createFile(out, text)

@@ -82,11 +82,11 @@ func (l *lowering) text(v *Value, what string, max int) (string, bool) {
 
 // word is a text of letters, digits and the given other characters.
 func (l *lowering) word(v *Value, what, others string, max int) (string, bool) {
-	s, ok := l.scalar(v, what)
-	if !ok {
+	if _, ok := l.scalar(v, what); !ok {
 		return "", false
 	}
-	if s, ok = l.text(v, what, max); !ok {
+	s, ok := l.text(v, what, max)
+	if !ok {
 		return "", false
 	}
 	for _, r := range s {
