@@ -194,4 +194,3 @@ func (p *parsed) compile(own []*dsl.Entry, facts map[string]any, without bool, l
 	list.OncePerPlace()
 	return out
 }
-
