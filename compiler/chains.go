@@ -79,6 +79,7 @@ func (c *compilation) rule(ch *Chain, r *dsl.Rule, label string) {
 // text compiles a rule string. A text that only the other family can hold is left
 // out here; that no family holds it is an error of the first one.
 func (c *compilation) text(ch *Chain, t *dsl.Text, span diag.Span, label string) {
+	c.eval.skip = nil
 	parts, ok := c.eval.template(t)
 	if !ok {
 		return

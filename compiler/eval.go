@@ -321,32 +321,17 @@ func (v *evaluator) tree(y *dsl.Value) (any, bool) {
 
 // string evaluates a scalar to text.
 func (v *evaluator) string(t *dsl.Text) (string, bool) {
+	parts, ok := v.template(t)
 	var b strings.Builder
-	ok := true
-	for _, p := range t.Parts {
-		if p.Expr == nil {
-			b.WriteString(p.Literal)
-			continue
-		}
-		x, fine := v.run(p.Expr, check.WantText)
-		if !fine {
-			ok = false
-			continue
-		}
-		s, err := check.Text(x)
-		if err != nil {
-			v.c.diags.Errorf(diag.WrongType, p.Expr.Span, "%v", err)
-			ok = false
-			continue
-		}
-		b.WriteString(s)
+	for _, p := range parts {
+		b.WriteString(p.Text)
 	}
 	return b.String(), ok
 }
 
-// template evaluates rule text: each value is one argument, or a part of one.
+// template evaluates the parts of a scalar. In rule text each value is one
+// argument, or a part of one.
 func (v *evaluator) template(t *dsl.Text) ([]xtables.TemplatePart, bool) {
-	v.skip = nil
 	var out []xtables.TemplatePart
 	ok := true
 	for _, p := range t.Parts {

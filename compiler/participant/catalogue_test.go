@@ -291,17 +291,6 @@ func FuzzMeet(f *testing.F) {
 	})
 }
 
-func TestDistance(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"ab", "", 2}, {"calico", "calcio", 1}, {"kitten", "sitting", 3}} {
-		if got := participant.Distance(tt.a, tt.b); got != tt.want {
-			t.Errorf("Distance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
-		}
-	}
-}
-
 // docs/participants.md is what the catalogue says.
 func TestDocsAreGenerated(t *testing.T) {
 	got, err := os.ReadFile("../../docs/participants.md")

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"hookline/dsl/diag"
 )
 
 // near is how many letters a mistyped name may differ from the one meant.
@@ -21,7 +23,7 @@ func (c *Catalogue) KnowsChain(name string) bool {
 		return false
 	}
 	for _, g := range slices.Concat(h.Entry.Chains, h.Entry.UserChains) {
-		if !strings.Contains(g, "*") && Distance(g, name) <= near {
+		if !strings.Contains(g, "*") && diag.Distance(g, name) <= near {
 			return false
 		}
 	}
@@ -38,7 +40,7 @@ func (c *Catalogue) Suggest(name string, also ...string) []string {
 	}
 	var all []candidate
 	add := func(s string) {
-		d := Distance(strings.ToLower(s), strings.ToLower(name))
+		d := diag.Distance(strings.ToLower(s), strings.ToLower(name))
 		if d <= max(near, len(name)/4) && !slices.ContainsFunc(all, func(c candidate) bool { return c.name == s }) {
 			all = append(all, candidate{s, d})
 		}
@@ -62,31 +64,6 @@ func (c *Catalogue) Suggest(name string, also ...string) []string {
 		out = append(out, c.name)
 	}
 	return out
-}
-
-// Distance is the number of letters to change, add, leave out or swap with
-// their neighbour to get from one word to the other.
-func Distance(a, b string) int {
-	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		row := make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			differ := 1
-			if a[i-1] == b[j-1] {
-				differ = 0
-			}
-			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+differ)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-		before, last = last, row
-	}
-	return last[len(b)]
 }
 
 // ReservedName tells whether a chain name, or a glob of chain names, takes in

@@ -267,3 +267,14 @@ func TestDidYouMean(t *testing.T) {
 		}
 	}
 }
+
+func TestDistance(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"ab", "", 2}, {"calico", "calcio", 1}, {"kitten", "sitting", 3}} {
+		if got := diag.Distance(tt.a, tt.b); got != tt.want {
+			t.Errorf("Distance(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}

@@ -10,7 +10,6 @@ import (
 // deletions, replacements, swaps of neighbours); letter case costs nothing. Among
 // equally near ones the first in the alphabet wins.
 func DidYouMean(word string, candidates []string) string {
-	const longest = 64 // no name is longer; bounds the work for a hostile word
 	if word == "" || len(word) > longest {
 		return ""
 	}
@@ -23,7 +22,7 @@ func DidYouMean(word string, candidates []string) string {
 		if c == word || c == "" || len(c) > longest {
 			continue
 		}
-		n := edits([]rune(strings.ToLower(word)), []rune(strings.ToLower(c)))
+		n := Distance(strings.ToLower(word), strings.ToLower(c))
 		if n < distance || (n == distance && best != "" && c < best) {
 			best, distance = c, n
 		}
@@ -31,8 +30,17 @@ func DidYouMean(word string, candidates []string) string {
 	return best
 }
 
-// edits is the optimal string alignment distance.
-func edits(a, b []rune) int {
+// longest is longer than any name; it bounds the work for a hostile word.
+const longest = 64
+
+// Distance is the number of letters to change, add, leave out or swap with their
+// neighbour to get from one word to the other (optimal string alignment). A word
+// of more than 64 bytes is as far from any other as it is long.
+func Distance(from, to string) int {
+	if len(from) > longest || len(to) > longest {
+		return max(len(from), len(to))
+	}
+	a, b := []rune(from), []rune(to)
 	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
 	for j := range last {
 		last[j] = j
