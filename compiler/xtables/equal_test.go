@@ -29,6 +29,10 @@ func TestEqual(t *testing.T) {
 		{"-j FUTURE --x 1", "-j FUTURE --x 2", false, false, true},
 		{"-j FUTURE --x 1", "-j OTHER --x 1", false, false, false},
 		{"-m string --string \"a b\" --algo bm", "-m string --string \"a b\" --algo kmp", false, false, true},
+		{"-p tcp -m tcp ! --dport 0:80", "-p tcp -m tcp --dport 81:65535", true, true, false},
+		{"-p udp -m udp ! --sport 0:65534", "-p udp -m udp --sport 65535", true, true, false},
+		{"-p udp -m udp ! --sport 0", "-p udp -m udp --sport 1:65535", false, false, false},
+		{"-p tcp -m tcp ! --dport 0:65535", "-p tcp -m tcp --dport 0:65535", false, false, false},
 		{"-j CT --notrack", "-j NOTRACK", false, false, false},
 	} {
 		a, b := &ir.Rule{Text: tc.a}, &ir.Rule{Text: tc.b}

@@ -127,7 +127,7 @@ func appendMatch(b []byte, m ir.Match, st style) []byte {
 		}
 		return appendString(append(b, " -m comment --comment "...), m.Text)
 	case *ir.L4:
-		return appendL4(b, m)
+		return appendL4(b, m, st)
 	case *ir.Multiport:
 		b = append(not(append(b, " -m multiport"...), m.Not), " --"...)
 		b = append(append(b, m.Kind...), ' ')
@@ -249,12 +249,21 @@ func appendMarkMask(b []byte, value, mask uint32) []byte {
 	return b
 }
 
-func appendL4(b []byte, m *ir.L4) []byte {
+// meant is how a key writes ports: iptables-nft prints the negation of 0:80 as
+// 81:65535.
+func meant(p *ir.Ports, st style) *ir.Ports {
+	if st&styleKey == 0 || p == nil || !p.Not || p.Low != 0 || p.High == 0 || p.High == maxPort {
+		return p
+	}
+	return &ir.Ports{PortRange: ir.PortRange{Low: p.High + 1, High: maxPort}}
+}
+
+func appendL4(b []byte, m *ir.L4, st style) []byte {
 	b = append(append(b, " -m "...), m.Module...)
-	if p := m.Source; p != nil {
+	if p := meant(m.Source, st); p != nil {
 		b = appendPorts(append(not(b, p.Not), " --sport "...), p.PortRange, ':')
 	}
-	if p := m.Dest; p != nil {
+	if p := meant(m.Dest, st); p != nil {
 		b = appendPorts(append(not(b, p.Not), " --dport "...), p.PortRange, ':')
 	}
 	if m.Option != nil {
