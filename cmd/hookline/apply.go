@@ -26,7 +26,7 @@ func (a *app) applyCommand() *cobra.Command {
 			if err := a.format("text", "json"); err != nil {
 				return err
 			}
-			src, digest, err := a.toApply(args)
+			src, plan, err := a.toApply(args)
 			if err != nil {
 				return err
 			}
@@ -34,7 +34,10 @@ func (a *app) applyCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			opt.BaseDigest, opt.Wait = digest, wait
+			opt.Wait = wait
+			if plan != nil {
+				opt.BaseDigest, opt.Expected = plan.BaseDigest, plan.shows
+			}
 			out, err := converge.Apply(cmd.Context(), *opt)
 			return a.applied(out, err, "applied and read back: the host is as declared")
 		},
@@ -43,27 +46,28 @@ func (a *app) applyCommand() *cobra.Command {
 	return cmd
 }
 
-// toApply reads what apply is given: rulesets, or one stored plan.
-func (a *app) toApply(args []string) (*sources, string, error) {
+// toApply reads what apply is given: rulesets, or one stored plan; it is nil
+// if there is none.
+func (a *app) toApply(args []string) (*sources, *planFile, error) {
 	src, err := a.readSources(args)
 	if err != nil {
-		return nil, "", err
+		return nil, nil, err
 	}
 	for _, f := range src.rulesets {
 		plan, err := asPlanFile(f)
 		if err != nil {
-			return nil, "", err
+			return nil, nil, err
 		}
 		if plan == nil {
 			continue
 		}
 		if len(args) > 1 || len(src.values) > 0 || len(src.sets) > 0 || src.facts != nil || len(src.families) > 0 || src.backend != "" {
-			return nil, "", fmt.Errorf("%s is a stored plan: it is applied alone, without --set, --values, --facts, --family and --backend", f.Name())
+			return nil, nil, fmt.Errorf("%s is a stored plan: it is applied alone, without --set, --values, --facts, --family and --backend", f.Name())
 		}
 		s, err := plan.sources()
-		return s, plan.BaseDigest, err
+		return s, plan, err
 	}
-	return src, "", nil
+	return src, nil, nil
 }
 
 // outcomeJSON is apply's and remove's result with -o json.

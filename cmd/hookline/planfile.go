@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,7 +18,8 @@ const planFileKind = "hookline/plan/v1"
 
 // planFile is a stored plan: the texts that it was made from, and what it rests
 // on. Applying it compiles the texts again, so that it can do nothing that the
-// rulesets in it do not say, and refuses a host that moved on.
+// rulesets in it do not say, and is refused if the host moved on or if what would be
+// written is not what Plan shows.
 type planFile struct {
 	Kind       string     `json:"kind"`
 	Rulesets   []textFile `json:"rulesets"`
@@ -27,7 +29,7 @@ type planFile struct {
 	Backend    string     `json:"backend"`
 	Families   []string   `json:"families,omitempty"`
 	BaseDigest string     `json:"baseDigest"`
-	// Plan is what was shown, for readers.
+	// Plan is what was shown.
 	Plan compiler.PlanJSON `json:"plan"`
 }
 
@@ -69,10 +71,18 @@ func asPlanFile(f *diag.File) (*planFile, error) {
 	if err := dec.Decode(&p); err != nil {
 		return nil, fmt.Errorf("reading the stored plan %s: %w", f.Name(), err)
 	}
-	if p.Kind != planFileKind {
+	if p.Kind != planFileKind || p.BaseDigest == "" || p.Backend == "" || dec.More() {
 		return nil, fmt.Errorf("%s is no stored plan that this program knows", f.Name())
 	}
 	return &p, nil
+}
+
+// shows tells whether the stored plan shows all that a plan changes, and nothing
+// else.
+func (p *planFile) shows(now *compiler.Plan) bool {
+	a, errA := json.Marshal(p.Plan.Changes)
+	b, errB := json.Marshal(now.JSON().Changes)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
 // sources are the texts of a stored plan.

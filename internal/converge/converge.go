@@ -26,6 +26,9 @@ type Options struct {
 	// BaseDigest refuses a host on which a plan would rest on something else; empty
 	// means any.
 	BaseDigest string
+	// Expected tells whether a plan is the one that was agreed to; nil means that any
+	// is. What is not as expected is refused as a host that moved on.
+	Expected func(*compiler.Plan) bool
 	// Wait is how long placements that do not hold are tried again.
 	Wait time.Duration
 	// Pause waits between two tries; nil means real time. Tests pass their own.
@@ -271,9 +274,7 @@ func (a *apply) run(ctx context.Context) error {
 				continue
 			}
 			return a.end(ctx, Refused)
-		case a.opt.BaseDigest != "" && a.wrote == nil && plan.BaseDigest != a.opt.BaseDigest:
-			a.out.Diags.Errorf(diag.HostMoved, diag.Span{}, "the host is not the one that the plan was made for: what it rests on has changed").
-				WithHelp("make a new plan")
+		case a.committed == 0 && a.moved(plan):
 			return a.end(ctx, Moved)
 		case plan.Empty():
 			return a.done(plan, snap)
@@ -292,6 +293,22 @@ func (a *apply) run(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// moved tells whether a plan is not what was asked for, and reports it. It is asked
+// until the first commit: a guard may have failed because the host moved on.
+func (a *apply) moved(plan *compiler.Plan) bool {
+	switch {
+	case a.opt.BaseDigest != "" && plan.BaseDigest != a.opt.BaseDigest:
+		a.out.Diags.Errorf(diag.HostMoved, diag.Span{}, "the host is not the one that the plan was made for: what it rests on has changed").
+			WithHelp("make a new plan")
+	case a.opt.Expected != nil && !a.opt.Expected(plan):
+		a.out.Diags.Errorf(diag.HostMoved, diag.Span{}, "what would be written now is not what the plan shows: facts of the host that the rulesets ask for have changed, or the program has").
+			WithHelp("make a new plan")
+	default:
+		return false
+	}
+	return true
 }
 
 // waitStep is the pause between two tries of --wait.

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hookline/backend"
+	"hookline/compiler"
 	"hookline/compiler/ir"
 	"hookline/dsl/diag"
 	"hookline/internal/converge"
@@ -353,4 +354,39 @@ func TestApplyBaseDigestIgnoresOthers(t *testing.T) {
 		h.Replace(after(t, h.State(), ir.IPv4, "*filter\n-A KUBE-FIREWALL -d 127.0.0.0/8 -j DROP\n-A OUTPUT -j KUBE-FIREWALL\nCOMMIT\n"))
 		must(t, apply(t, opt), converge.Done)
 	})
+}
+
+// A host that moves on between reading and writing is none that a plan was agreed
+// to for, though another plan would do.
+func TestApplyBaseDigestAfterGuard(t *testing.T) {
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	opt := converge.Options{Backend: h, Programs: programs(t, site)}
+	plan, err := converge.Plan(context.Background(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt.BaseDigest = plan.BaseDigest
+	var before string
+	h.apply = func(n int, s backend.Script, next func(backend.Script) error) error {
+		if n > 0 {
+			return next(s)
+		}
+		h.Replace(after(t, h.State(), ir.IPv4, "*nat\n-D PREROUTING "+wantPre[2]+"\nCOMMIT\n"))
+		before = dump(h.State())
+		return refuse(s, "-C PREROUTING "+wantPre[2], "Bad rule", next)
+	}
+	must(t, apply(t, opt), converge.Moved)
+	if now := dump(h.State()); now != before {
+		t.Errorf("the host (-before +after):\n%s", cmp.Diff(before, now))
+	}
+}
+
+// A plan that is not as expected is refused.
+func TestApplyExpected(t *testing.T) {
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	opt := converge.Options{Backend: h, Programs: programs(t, site), Expected: func(p *compiler.Plan) bool { return p.Empty() }}
+	must(t, apply(t, opt), converge.Moved)
+	if len(h.scripts) > 0 {
+		t.Errorf("%d scripts were sent", len(h.scripts))
+	}
 }
