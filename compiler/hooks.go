@@ -75,10 +75,11 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 		if s == nil || claimed[i] {
 			continue
 		}
-		// A jump to a chain of ours that no anchor asks for.
-		if name := rulesetOf(s); name != "" && !pl.isOurs(name) {
+		// A jump to a chain of ours that no anchor asks for, or that another ruleset put
+		// where an anchor asks for one.
+		if pl.elsewhere(s) {
 			pl.diags().Errorf(diag.OtherRuleset, h.live.Rules[i].Origin,
-				"the jump to %s in %s belongs to ruleset %q, which is not being planned", s.JumpTarget(), h.key, name).
+				"the jump to %s in %s belongs to ruleset %q, which is not being planned", s.JumpTarget(), h.key, rulesetOf(s)).
 				WithHelp("plan both rulesets together, or remove that one first")
 			continue
 		}
@@ -86,6 +87,12 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 	}
 	pl.resolveRefs(h)
 	return true
+}
+
+// elsewhere tells whether a jump names a ruleset that is not being planned.
+func (pl *planner) elsewhere(s *ir.Spec) bool {
+	name := rulesetOf(s)
+	return name != "" && !pl.isOurs(name)
 }
 
 func (pl *planner) isOurs(ruleset string) bool {
@@ -126,7 +133,7 @@ func (pl *planner) ownAnchors(h *hookPlan, specs []*ir.Spec) map[int]bool {
 		want := xtables.KeyNoComment(a.Rule.Spec, h.key.Family)
 		in := place.Anchor{Name: a.Name, Span: a.Span, Text: a.Rule.Text, At: a.At, Collapse: true, Force: a.Force}
 		for i, s := range specs {
-			if s != nil && !claimed[i] && xtables.KeyNoComment(s, h.key.Family) == want {
+			if s != nil && !claimed[i] && !pl.elsewhere(s) && xtables.KeyNoComment(s, h.key.Family) == want {
 				claimed[i] = true
 				in.Standing = append(in.Standing, i)
 			}
