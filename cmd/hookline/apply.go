@@ -12,6 +12,7 @@ import (
 	"hookline/backend/iptables"
 	"hookline/compiler"
 	"hookline/compiler/ir"
+	"hookline/dsl/diag"
 	"hookline/internal/converge"
 	"hookline/schemas"
 )
@@ -118,7 +119,7 @@ func (a *app) applied(out *converge.Outcome, err error, done string) error {
 		return rerr
 	}
 	if err != nil {
-		fmt.Fprintf(a.err, "hookline: %v\n", err)
+		fmt.Fprintf(a.err, "hookline: %s\n", diag.Visible(err.Error()))
 	}
 	return ended(code)
 }

@@ -109,7 +109,9 @@ func (e *engine) plan(ctx context.Context) (*compiler.Plan, *ir.Snapshot, error)
 			return nil, nil, err
 		}
 		for k, v := range respelled(e.records, toolOf(snap)) {
-			e.planOpt.Respelled[k] = v
+			if _, learned := e.planOpt.Respelled[k]; !learned {
+				e.planOpt.Respelled[k] = v
+			}
 		}
 		plan := compiler.NewPlan(e.opt.Programs, snap, e.planOpt)
 		plan.Notes = append(plan.Notes, e.session.Notes()...)

@@ -147,8 +147,12 @@ func (s *Store) Remove(name string) error {
 func recorded(records []Record) []compiler.Recorded {
 	var out []compiler.Recorded
 	for _, r := range records {
+		version := r.Version
+		if r.Status != "applied" {
+			version = "" // which one stands is not known
+		}
 		out = append(out, compiler.Recorded{
-			Name: r.Name, Version: r.Version, Declared: r.Declared, Owns: compiler.Owns{Chains: r.Owns},
+			Name: r.Name, Version: version, Declared: r.Declared, Owns: compiler.Owns{Chains: r.Owns},
 		})
 	}
 	return out

@@ -271,3 +271,63 @@ func TestRecordsOfOneFamily(t *testing.T) {
 		})
 	}
 }
+
+// What is read back counts for more than what the record says, and a text that is
+// printed in one way here and in another there is a mismatch, not a spelling.
+func TestSpellingIsLearnedOnce(t *testing.T) {
+	const sent = `-m string --string ads --algo bm --to 65535 -j RETURN`
+	for _, c := range []struct {
+		name    string
+		printed map[string]string // by chain
+		want    converge.Status
+	}{
+		{"another one than recorded", map[string]string{"SITE_INPUT": strings.Replace(sent, "65535", "0xffff", 1), "SITE_PRE": strings.Replace(sent, "65535", "0xffff", 1)}, converge.Done},
+		{"two", map[string]string{"SITE_INPUT": strings.Replace(sent, "65535", "0xffff", 1), "SITE_PRE": strings.Replace(sent, "65535", "177777", 1)}, converge.TakenBack},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHost(t, ir.IptablesNFT, node4, node6)
+			h.read = func(n int, snap *ir.Snapshot) error {
+				if n > 50 {
+					t.Fatal("the host is read again and again")
+				}
+				snap.Tools = map[string]string{"iptables-nft": "1.8.9"}
+				for _, tab := range snap.State.Tables {
+					for _, ch := range tab.Chains {
+						for i, r := range ch.Rules {
+							if strings.Contains(r.Text, "--algo bm") && c.printed[ch.Name] != "" {
+								ch.Rules[i] = &ir.Rule{Text: c.printed[ch.Name]}
+							}
+						}
+					}
+				}
+				return nil
+			}
+			store := converge.OpenStore(t.TempDir())
+			if err := store.Save(converge.Record{Name: "site", Version: "1.0.0", Status: "applied", Respelled: []converge.Respelling{
+				{Tool: "iptables-nft 1.8.9", Family: "ipv4", Sent: sent, Printed: strings.Replace(sent, "65535", "6553_", 1)},
+				{Tool: "iptables-nft 1.8.9", Family: "ipv6", Sent: sent, Printed: strings.Replace(sent, "65535", "6553_", 1)},
+			}}); err != nil {
+				t.Fatal(err)
+			}
+			text := strings.NewReplacer("-p tcp -m tcp --dport 80 -j RETURN", sent, "-p tcp -m tcp --dport 22 -j ACCEPT", sent).Replace(site)
+			must(t, apply(t, converge.Options{Backend: h, Store: store, Programs: programs(t, text)}), c.want)
+		})
+	}
+}
+
+// Of an apply that did not get to its end it is not known which version stands.
+func TestIntentIsNoVersion(t *testing.T) {
+	store := converge.OpenStore(t.TempDir())
+	for status, want := range map[string]string{"intent": "", "applied": "1.0.0"} {
+		if err := store.Save(converge.Record{Name: "site", Version: "1.0.0", Status: status}); err != nil {
+			t.Fatal(err)
+		}
+		p, err := converge.Plan(context.Background(), converge.Options{Backend: newHost(t, ir.IptablesNFT, node4, node6), Programs: programs(t, site), Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Rulesets[0].Applied; got != want {
+			t.Errorf("of the status %s the applied version is %q, want %q", status, got, want)
+		}
+	}
+}

@@ -204,9 +204,10 @@ func (a *apply) learnSpelling(plan *compiler.Plan, snap *ir.Snapshot) bool {
 	for _, p := range a.opt.Programs {
 		for _, s := range p.Respelled(snap.State) {
 			key := compiler.RespellKey(s.Family, s.Sent)
-			if a.planOpt.Respelled[key] == s.Printed {
-				continue
+			if a.planOpt.Respelled[key] == s.Printed || a.failures["spelling "+key] > 0 {
+				continue // a text that is printed in two ways is not learned for ever
 			}
+			a.failures["spelling "+key]++
 			a.planOpt.Respelled[key] = s.Printed
 			learned = true
 			a.out.Diags.Warnf(diag.Respelled, s.Span, "iptables prints this rule as %q", s.Printed).
