@@ -273,6 +273,7 @@ func (c *compilation) tables() {
 		}
 	}
 	c.checkJumps()
+	c.checkLoops()
 }
 
 // helperPrefix is the beginning of the names of a chain's helper chains: the

@@ -306,7 +306,7 @@ func (pl *planner) writeStale(t *tablePlan) {
 	for _, c := range t.stale {
 		k := ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: c.Name}
 		if refs := t.foreignRefs[c.Name]; len(refs) > 0 {
-			d := pl.diags().Errorf(diag.ForeignReference, diag.Span{},
+			d := pl.diags().Errorf(diag.ForeignReference, pl.ownerOf(c.Name).Span,
 				"chain %s is no longer declared, but rules of others still refer to it", k)
 			for _, r := range refs {
 				who := pl.rec.Rule(ir.ChainKey{Family: k.Family, Table: k.Table, Chain: r.chain}, r.index).Participant

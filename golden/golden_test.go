@@ -81,6 +81,9 @@ func (s *scenario) run(t *testing.T) {
 	if !list.HasErrors() {
 		plan = compiler.NewPlan(programs, s.snap, compiler.PlanOptions{})
 		list.Append(plan.Diags)
+		for _, k := range plan.Asked {
+			list.Errorf(diag.Unknowable, diag.Span{}, "a constraint asks for %s, which was not recorded", k)
+		}
 		got["plan.txt"] = s.text(t, plan)
 		if !plan.Empty() {
 			got["transaction.txt"] = transaction(t, plan)
@@ -136,6 +139,7 @@ func (s *scenario) compile(t *testing.T, list *diag.List) []*compiler.Program {
 		list.Append(l)
 		programs = append(programs, p)
 	}
+	compiler.UnusedValues(docs, opt.Values, list)
 	return programs
 }
 
@@ -296,7 +300,7 @@ func (s *scenario) replay(t *testing.T, programs []*compiler.Program, plan *comp
 			t.Errorf("predicted from the recorded state: %v", d)
 		}
 	}
-	second := compiler.NewPlan(programs, after, compiler.PlanOptions{})
+	second := compiler.NewPlan(programs, after, compiler.PlanOptions{Families: plan.Planned.Families})
 	if !second.Empty() || second.Diags.HasErrors() {
 		t.Errorf("planning the real result again is not empty:\n%s", s.text(t, second))
 	}
