@@ -227,8 +227,9 @@ func (pl *planner) refs(h *hookPlan, refs []Ref) []place.Ref {
 			}
 		default:
 			p.Match = func(i int) bool {
+				// Our own jumps are where the references put them, and no reference.
 				rule := h.live.Rules[i]
-				return rule.Native == nil && recognize.Matches(*r.Glob, Fields(h.key.Family, rule))
+				return rule.Native == nil && !pl.ourJump(h.key.Family, rule) && recognize.Matches(*r.Glob, Fields(h.key.Family, rule))
 			}
 		}
 		out = append(out, p)
