@@ -67,6 +67,7 @@ func TestRandomRulesets(t *testing.T) {
 	}
 	rounds = number(t, "HOOKLINE_ROUNDS", rounds)
 	seed, only := number(t, "HOOKLINE_SEED", 1), number(t, "HOOKLINE_ROUND", -1)
+	rounds = max(rounds, only+1)
 	t.Logf("seed %d", seed)
 	for _, kind := range []string{"nft", "legacy"} {
 		t.Run(kind, func(t *testing.T) {

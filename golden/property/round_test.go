@@ -151,8 +151,12 @@ func (r *round) dies() {
 
 // untouched: a refusal has changed nothing.
 func (r *round) untouched(out *converge.Outcome) {
-	if r.refused == "" {
+	switch {
+	case r.refused == "":
 		r.errorf("refused without a finding")
+	case out.Status != converge.Refused || out.Diags.HasErrors():
+		// The rulesets hold nothing that a tool may refuse: that is for the plan to find.
+		r.errorf("applied, then taken back: %s", r.why)
 	}
 	for _, f := range ir.Families {
 		want, got := r.lines(r.before[f], nil), r.lines(r.after[f], nil)
@@ -247,7 +251,7 @@ func (r *round) ours(table, line string) bool {
 	if strings.HasPrefix(line, ":") {
 		return false
 	}
-	if r.rules.owned(targetOf(line)) {
+	if target := targetOf(line); target != given && r.rules.owned(target) {
 		return true
 	}
 	for _, t := range r.rules.tables {
@@ -296,6 +300,12 @@ func (r *round) remove() {
 		return
 	}
 	now := r.host.read()
+	if out.Status == converge.Refused && out.Plan.Diags.Has(diag.ForeignReference) && !r.rules.clean {
+		for _, f := range ir.Families {
+			r.same("a refused remove changed the host", f, r.lines(r.after[f], nil), r.lines(now[f], nil))
+		}
+		return
+	}
 	if out.Status != converge.Done {
 		r.explain("remove", out)
 		r.errorf("remove ended with status %d", out.Status)
@@ -308,7 +318,9 @@ func (r *round) remove() {
 			continue
 		}
 		r.same("remove changed lines of others", f, r.lines(r.before[f], r.ours), r.lines(now[f], r.ours))
-		left := r.lines(now[f], func(table, line string) bool { return !r.ours(table, line) || r.adopted(line) })
+		left := r.lines(now[f], func(table, line string) bool {
+			return !r.ours(table, line) || r.adopted(line) || line == ":"+given+" - [0:0]" || line == ":"+given+" -"
+		})
 		r.same("remove left something of ours", f, save{}, left)
 		// Adopted jumps stay as they are.
 		others := func(table, line string) bool { return !r.adopted(line) }

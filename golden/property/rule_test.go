@@ -232,7 +232,7 @@ func (r *ruleset) ruleText(families string, pl place, jumps []string) (text, own
 
 // generic rules are valid everywhere and in both families.
 var generic = []string{
-	"-j ACCEPT", "-j DROP", "-j RETURN", "-p tcp --dport 22:23 -j ACCEPT", "-p tcp -m multiport --dports 80,443,8000:8080 -j ACCEPT", "-p udp",
+	"-p udp --dport :1023 -j ACCEPT", "-p tcp ! --dport :80 -j RETURN", "-p tcp --sport 1024: ! --dport 22 -j ACCEPT", "-j ACCEPT", "-j DROP", "-j RETURN", "-p tcp --dport 22:23 -j ACCEPT", "-p tcp -m multiport --dports 80,443,8000:8080 -j ACCEPT", "-p udp",
 	"-m state --state ESTABLISHED,RELATED -j ACCEPT", "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-p 47 -j DROP", "-m mark --mark 1/1 -j RETURN",
 	`-m comment --comment "a \"b\" c" -m limit --limit 2/s -j RETURN`, "-m statistic --mode random --probability 0.3 -j RETURN", "-p tcp --syn -m connlimit --connlimit-above 20 -j DROP",
 	"-p tcp --sport 67 --dport 68 -j ACCEPT", "-p udp -m udp --sport 67 --dport 68", "-m recent --name x --set", "-p tcp -m tcp --tcp-flags SYN,ACK SYN -j LOG --log-prefix \"a b\"",

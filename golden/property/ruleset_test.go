@@ -62,7 +62,7 @@ func newRuleset(d dice, typed []typed, users bool) *ruleset {
 			r.globs = append(r.globs, d.pick("unused-*", "gone.*"))
 		}
 	}
-	names := []string{"filter", "nat", "mangle", "raw", "filter", "nat"}
+	names := []string{"filter", "nat", "mangle", "raw", "security", "filter", "nat", "mangle"}
 	for _, name := range d.some(1+d.IntN(3), names) {
 		if !slices.ContainsFunc(r.tables, func(t *table) bool { return t.name == name }) {
 			r.tables = append(r.tables, r.newTable(name))
@@ -83,6 +83,12 @@ func (r *ruleset) newTable(name string) *table {
 	}
 	if last := t.chains[len(t.chains)-1]; len(t.chains) > 1 && r.families == both && r.one(4) {
 		last.families = r.pick(only4, only6)
+	}
+	if name == "filter" && !r.clean && r.one(5) {
+		t.chains = append(t.chains, &chain{name: given, families: r.families, hooks: ir.BuiltinChains(name)})
+		if len(r.globs) > 0 {
+			r.globs = append(r.globs, given)
+		}
 	}
 	for range r.IntN(4) {
 		t.anchors = append(t.anchors, r.newAnchor(t))
@@ -113,6 +119,10 @@ func (r *ruleset) newTable(name string) *table {
 	}
 	return t
 }
+
+// given is the chain that Docker gives to its users: a ruleset may fill it, but
+// neither the chain nor the jump to it go away with the ruleset.
+const given = "DOCKER-USER"
 
 func union(a, b []string) []string {
 	out := slices.Concat(a, b)
@@ -151,14 +161,20 @@ var foreignChains = map[string][]string{
 
 func (r *ruleset) newAnchor(t *table) *anchor {
 	c := t.chains[r.IntN(len(t.chains))]
-	hooks := ir.BuiltinChains(t.name)
-	a := &anchor{hook: r.pick(hooks...), target: c.name, families: c.families, goTo: r.one(6)}
+	if c.name == given {
+		c = t.chains[0]
+	}
+	a := &anchor{hook: r.pick(ir.BuiltinChains(t.name)...), target: c.name, families: c.families, goTo: r.one(6)}
+	from := []string{a.hook}
+	if t.name == "filter" && t.chains[len(t.chains)-1].name != given && r.one(6) {
+		a.hook, from, a.sometimes = given, ir.BuiltinChains(t.name), true // held back where there is none
+	}
 	a.key = a.hook + " " + a.target
-	c.hooks = union(c.hooks, []string{a.hook})
+	c.hooks = union(c.hooks, from)
 	r.bounds(t, a)
 	if r.one(3) {
 		device := "in"
-		if !slices.Contains([]string{"PREROUTING", "INPUT", "FORWARD"}, a.hook) {
+		if !slices.Contains([]string{"PREROUTING", "INPUT", "FORWARD", given}, a.hook) {
 			device = "out"
 		}
 		a.lines = append(a.lines, "match: "+r.pick("{"+device+": "+r.interfaces()+"}", "{protocol: tcp, dport: "+r.ports()+"}", "{state: [new]}", "{not: {"+device+": lo}}"))
@@ -225,7 +241,8 @@ func (r *ruleset) bounds(t *table, a *anchor) {
 }
 
 func (r *ruleset) newAdopt(t *table) *anchor {
-	a := &anchor{hook: r.pick(ir.BuiltinChains(t.name)...), target: r.pick(foreignChains[t.name]...), families: r.families, collapse: !r.one(4)}
+	others := slices.DeleteFunc(slices.Clone(foreignChains[t.name]), func(s string) bool { return s == given })
+	a := &anchor{hook: r.pick(ir.BuiltinChains(t.name)...), target: r.pick(others...), families: r.families, collapse: !r.one(4)}
 	if t.name == "nat" && r.one(2) {
 		a.hook, a.target = "PREROUTING", "OVN-PREROUTING"
 	}
@@ -342,7 +359,11 @@ func (r *ruleset) owned(name string) bool {
 	}
 	for _, t := range r.tables {
 		for _, c := range t.chains {
-			if c.name == name || strings.HasPrefix(name, c.name[:min(19, len(c.name))]+".") {
+			head := c.name[:min(19, len(c.name))]
+			if c.name == given {
+				head = r.name // whose chains Docker would take for its own otherwise
+			}
+			if c.name == name || strings.HasPrefix(name, head+".") {
 				return true
 			}
 		}

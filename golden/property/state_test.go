@@ -150,7 +150,7 @@ func litter(d dice, s save, r *ruleset) save {
 			if d.one(2) {
 				names = append(names, c.name)
 			}
-			if d.one(5) {
+			if c.name != given && d.one(5) {
 				names = append(names, clip(c.name[:min(19, len(c.name))]+".0a1b2c3d"))
 			}
 		}
@@ -168,7 +168,7 @@ func litter(d dice, s save, r *ruleset) save {
 }
 
 func litterChain(d dice, b *block, r *ruleset, t *table, name string) {
-	if slices.ContainsFunc(b.decls, func(s string) bool { return chainOf(s) == name }) {
+	if name == given || slices.ContainsFunc(b.decls, func(s string) bool { return chainOf(s) == name }) {
 		return
 	}
 	b.decls = append(b.decls, ":"+name+" - [0:0]")
@@ -184,6 +184,9 @@ func litterChain(d dice, b *block, r *ruleset, t *table, name string) {
 		hook := d.pick(ir.BuiltinChains(b.name)...)
 		if len(t.anchors) > 0 && d.one(2) {
 			hook = t.anchors[d.IntN(len(t.anchors))].hook
+		}
+		if !slices.ContainsFunc(b.decls, func(s string) bool { return chainOf(s) == hook }) {
+			continue // Docker's chain does not stand
 		}
 		jump := d.pick("", `-m comment --comment "hookline:`+owner+`" `, "-m comment --comment hookline:"+owner+" ", "-p tcp ", `-m comment --comment "by hand" `) + d.pick("-j ", "-j ", "-g ") + name
 		for range 1 + d.IntN(8)/7*d.IntN(5) {
