@@ -20,7 +20,8 @@ func (pl *planner) predict() {
 	if pl.diags().HasErrors() || pl.plan.Transaction.Empty() {
 		return
 	}
-	planned, err := pl.snap.State.Apply(pl.plan.Transaction)
+	limits := ir.Quirks{MaxJumps: ir.VariantQuirks(pl.snap.Variant).MaxJumps}
+	planned, err := pl.snap.State.ApplyWith(pl.plan.Transaction, limits)
 	if err != nil {
 		pl.refused(err)
 		return

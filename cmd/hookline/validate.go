@@ -27,7 +27,7 @@ func (a *app) validateCommand() *cobra.Command {
 			programs := src.parse(list).compile(nil, nil, true, list)
 			if !list.HasErrors() {
 				// What the kernel would refuse on any host: loops, jumps to nowhere.
-				list.Append(compiler.EmptyHost(programs, ir.IptablesNFT).Diags)
+				list.Append(compiler.EmptyHost(programs, strictest(programs)).Diags)
 			}
 			list.Sort()
 			if err := a.writeFindings(list, len(src.rulesets)); err != nil {
@@ -39,6 +39,16 @@ func (a *app) validateCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// strictest is the variant whose limits hold wherever the rulesets go.
+func strictest(programs []*compiler.Program) ir.Variant {
+	for _, p := range programs {
+		if p.Backend == string(ir.IptablesNFT) {
+			return ir.IptablesNFT
+		}
+	}
+	return ir.IptablesLegacy
 }
 
 // writeFindings prints validate's result in the format that was asked for.
