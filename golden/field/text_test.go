@@ -11,6 +11,7 @@ import (
 
 	"hookline/backend"
 	"hookline/compiler/ir"
+	"hookline/dsl/diag"
 	"hookline/internal/converge"
 )
 
@@ -184,6 +185,34 @@ func TestT17HostileTextSurvives(t *testing.T) {
 		}
 		if out := n.must(n.apply(ruleset), converge.Done); out.Wrote {
 			t.Error("a second apply wrote something")
+		}
+	})
+}
+
+// T-3, from the other side: where others wrote native rules into a chain, iptables
+// misreads it (FIELD M-27, M-50). Nothing is placed in it and nothing is deleted
+// from it by text; other chains are worked on all the same.
+func TestT3NativeRulesOfOthers(t *testing.T) {
+	n := newNode(t, ir.IptablesNFT)
+	text := filterText(caliInput, firewall)
+	n.load(text, text)
+	ruleset := siteInput(", after: [calico]")
+	n.must(n.apply(ruleset+"        - {hook: FORWARD, jump: SITE_INPUT}\n"), converge.Done)
+	n.run("", "nft", "insert", "rule", "ip", "filter", "FORWARD", "ct", "state", "established", "counter", "accept")
+	n.unchanged(func() {
+		// The jump in FORWARD is wanted no more.
+		out := n.must(n.apply(ruleset), converge.Refused)
+		if !out.Plan.Diags.Has(diag.UndeletableRule) {
+			t.Errorf("findings, want %s:\n%s", diag.UndeletableRule, findings(out.Plan.Diags))
+		}
+		// A jump is wanted there with another match.
+		other := ruleset + "        - {hook: FORWARD, jump: SITE_INPUT, match: {in: eth0}}\n"
+		out = n.must(n.apply(other), converge.Refused)
+		if shown := findings(out.Plan.Diags); !out.Plan.Diags.Has(diag.NativeRules) || !strings.Contains(shown, "handle") {
+			t.Errorf("findings, want %s with the rule:\n%s", diag.NativeRules, shown)
+		}
+		if res := n.hookline(other, "apply"); res.Exit != 3 {
+			t.Errorf("exit %d, want 3: %s", res.Exit, res.Stderr)
 		}
 	})
 }

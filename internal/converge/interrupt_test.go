@@ -177,3 +177,32 @@ COMMIT
 		}
 	})
 }
+
+// Chains in the other variant's tables go on working there unseen: ours are an
+// error, those of others a warning.
+func TestPlanLooksAtTheOtherVariant(t *testing.T) {
+	tests := []struct {
+		chain string
+		code  diag.Code
+		want  converge.Status
+	}{
+		{"SITE_INPUT", diag.OtherBackend, converge.Refused},
+		{"AGENT", diag.MixedBackends, converge.Done},
+	}
+	both(t, func(t *testing.T, v ir.Variant) {
+		for _, tt := range tests {
+			h := newHost(t, v, node4, node6)
+			h.read = func(_ int, snap *ir.Snapshot) error {
+				snap.Others = &ir.State{Families: ir.Families, Tables: []*ir.Table{{
+					Family: ir.IPv4, Name: "filter", Partial: true, Chains: []*ir.Chain{{Name: "INPUT"}, {Name: tt.chain}},
+				}}}
+				return nil
+			}
+			out := apply(t, converge.Options{Backend: h, Programs: programs(t, site)})
+			must(t, out, tt.want)
+			if !out.Plan.Diags.Has(tt.code) {
+				t.Errorf("%s stands there: findings %v, want %s", tt.chain, out.Plan.Diags.All(), tt.code)
+			}
+		}
+	})
+}
