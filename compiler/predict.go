@@ -33,6 +33,9 @@ func (pl *planner) predict() {
 			pl.checkOrder(h)
 		}
 	}
+	if keys := pl.plan.LeavesForeign(); len(keys) > 0 {
+		panic(fmt.Sprintf("compiler: the transaction changes the rules of others in %v", keys))
+	}
 }
 
 func (pl *planner) refused(err error) {
@@ -157,19 +160,27 @@ func digestChain(d hash.Hash, k ir.ChainKey, c *ir.Chain) {
 	}
 }
 
-// LeavesForeign compares what a plan predicts for foreign rules with what stood:
-// nothing of others may be lost, changed or re-ordered but adopted copies. It
-// returns the chains in which that is not so; tests and converge ask.
+// LeavesForeign compares what a plan predicts for the rules of others with what
+// stood: nothing may be lost, changed or re-ordered but adopted jumps. It returns
+// the chains in which that is not so.
 func (p *Plan) LeavesForeign() []ir.ChainKey {
 	var out []ir.ChainKey
 	for _, t := range p.Live.Tables {
+		planned := p.Planned.Table(t.Family, t.Name)
+		if planned == t || planned == nil {
+			continue
+		}
+		after := map[string]*ir.Chain{}
+		for _, c := range planned.Chains {
+			after[c.Name] = c
+		}
 		for _, c := range t.Chains {
 			k := ir.ChainKey{Family: t.Family, Table: t.Name, Chain: c.Name}
-			if !c.Read || p.owns != nil && p.owns(c.Name) && !ir.IsBuiltin(t.Name, c.Name) {
+			// What a transaction does not touch is the same chain.
+			if after[c.Name] == c || !ir.IsBuiltin(t.Name, c.Name) && p.owns(c.Name) {
 				continue
 			}
-			after, err := p.Planned.Lookup(k)
-			if err != nil || after == nil || !slices.Equal(p.foreign(k, c), p.foreign(k, after)) {
+			if after[c.Name] == nil || !slices.Equal(p.foreign(k, c), p.foreign(k, after[c.Name])) {
 				out = append(out, k)
 			}
 		}
@@ -177,21 +188,19 @@ func (p *Plan) LeavesForeign() []ir.ChainKey {
 	return out
 }
 
-// foreign lists the rules of a chain that no change of the plan names.
-func (p *Plan) foreign(k ir.ChainKey, c *ir.Chain) []string {
-	touched := map[string]bool{}
-	for _, ch := range p.Changes {
-		if ch.Key == k {
-			touched[ch.Before], touched[ch.After] = true, true
-		}
-	}
-	var out []string
+// foreign lists the rules of a chain that no ruleset decides about.
+func (p *Plan) foreign(k ir.ChainKey, c *ir.Chain) []*ir.Rule {
+	var out []*ir.Rule
 	for _, r := range c.Rules {
-		if r.Native != nil {
-			out = append(out, fmt.Sprintf("native %d", r.Native.Handle))
-		} else if !touched[r.Text] {
-			out = append(out, r.Text)
+		if !p.managed(k, r) {
+			out = append(out, r)
 		}
 	}
 	return out
+}
+
+// managed tells whether a rule of a shared chain is one whose place a ruleset
+// decides: our jump, or an adopted one.
+func (p *Plan) managed(k ir.ChainKey, r *ir.Rule) bool {
+	return p.shared(k) && (p.ourJump(k.Family, r) || p.adopted[k.String()+" "+ruleTarget(r)])
 }

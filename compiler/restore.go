@@ -122,14 +122,8 @@ func sameTexts(a, b *ir.Chain) bool {
 	return b != nil && slices.EqualFunc(a.Rules, b.Rules, func(x, y *ir.Rule) bool { return x.Text == y.Text })
 }
 
-// managed tells whether a rule of a shared chain is one whose place a ruleset
-// decides: our jump, or an adopted one.
 func (r *restorer) managed(chain string, rule *ir.Rule) bool {
-	target := ruleTarget(rule)
-	if target == "" {
-		return false
-	}
-	return r.plan.ourJump(r.key.Family, rule) || r.plan.adopted[ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: chain}.String()+" "+target]
+	return r.plan.managed(ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: chain}, rule)
 }
 
 // shared puts the managed jumps of a shared chain back.
