@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -54,8 +55,15 @@ type flags struct {
 
 // run is the program: it reads args, writes to out and err, and returns the exit
 // code.
-func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) int {
+func run(ctx context.Context, args []string, in io.Reader, out, errs io.Writer) (exit int) {
 	a := &app{in: in, out: out, err: errs}
+	defer func() {
+		// A panic's own exit code, 2, would read as differences.
+		if broken := recover(); broken != nil {
+			fmt.Fprintf(errs, "hookline: a mistake in the program: %v\n\n%s", broken, debug.Stack())
+			exit = exitFault
+		}
+	}()
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(in)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -216,7 +217,7 @@ func Apply(ctx context.Context, opt Options) (out *Outcome, err error) {
 	}
 	defer func() { err = errors.Join(err, e.session.Close()) }()
 	a := &apply{engine: e, out: &Outcome{Diags: &diag.List{}}, failures: map[string]int{}, tables: map[ir.TableKey]bool{}}
-	if err := a.run(ctx); err != nil {
+	if err := a.guarded(ctx); err != nil {
 		if a.wrote == nil {
 			return a.out, errors.Join(err, a.forget())
 		}
@@ -228,6 +229,17 @@ func Apply(ctx context.Context, opt Options) (out *Outcome, err error) {
 		return a.out, err
 	}
 	return a.out, nil
+}
+
+// guarded is run, which makes an error of a broken invariant: what was committed
+// until then has to be taken back all the same.
+func (a *apply) guarded(ctx context.Context) (err error) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			err = fmt.Errorf("a mistake in the program: %v\n%s", broken, debug.Stack())
+		}
+	}()
+	return a.run(ctx)
 }
 
 // apply is one run of Apply.

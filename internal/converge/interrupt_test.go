@@ -3,6 +3,7 @@ package converge_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -117,16 +118,16 @@ func TestApplyAfterAKill(t *testing.T) {
 			if err := next(first(s, strings.Count(s.Text[:strings.Index(s.Text, "COMMIT\n")], "\n")+1)); err != nil {
 				t.Error(err)
 			}
-			panic("killed")
+			runtime.Goexit()
+			return nil
 		}
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("the apply went on")
-				}
-			}()
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
 			_, _ = converge.Apply(context.Background(), opt)
+			t.Error("the apply went on")
 		}()
+		<-gone
 		if d := cmp.Diff(wantPre, rules(t, h.State(), pre4)); d != "" {
 			t.Fatalf("nat was to be committed (-want +got):\n%s", d)
 		}
@@ -203,6 +204,29 @@ func TestPlanLooksAtTheOtherVariant(t *testing.T) {
 			if !out.Plan.Diags.Has(tt.code) {
 				t.Errorf("%s stands there: findings %v, want %s", tt.chain, out.Plan.Diags.All(), tt.code)
 			}
+		}
+	})
+}
+
+// A mistake of the program's own between two commits leaves no half of an apply
+// behind.
+func TestApplyTakesBackAfterAMistake(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		before := dump(h.State())
+		h.apply = func(n int, s backend.Script, next func(backend.Script) error) error {
+			if n == 1 {
+				panic("a broken invariant")
+			}
+			return next(s)
+		}
+		out, err := converge.Apply(context.Background(), converge.Options{Backend: h, Programs: programs(t, site)})
+		if err == nil || !strings.Contains(err.Error(), "a broken invariant") {
+			t.Errorf("error %v, want the broken invariant", err)
+		}
+		must(t, out, converge.TakenBack)
+		if d := cmp.Diff(before, dump(h.State())); d != "" {
+			t.Errorf("the host after taking back (-before +after):\n%s", d)
 		}
 	})
 }
