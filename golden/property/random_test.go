@@ -80,7 +80,7 @@ func (d dice) remarkScalar() string {
 	return d.quote(d.remark())
 }
 
-// chainNames make names of chains that are odd but legal.
+// chainName makes a name of a chain that is odd but legal.
 func (d dice) chainName(prefix string) string {
 	tails := []string{"IN", "out", "a.b", "x+y", "1", "A:b", "n/m", "#4", "%s", "[q]", "~t", "k=v", "at@", "(p)", "<l>", "a,b", "$v", "a&b", "c;d", "u_v", "e!f", "p^q", "w|x", "really-long-name-of-it"}
 	return clip(prefix + d.pick(tails...) + d.pick("", "", "2", "3", "4", "-z"))

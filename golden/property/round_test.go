@@ -23,7 +23,6 @@ import (
 type round struct {
 	host     *host
 	rules    *ruleset
-	label    string
 	recorded bool
 	kill     bool // kill the first apply between two commits
 	store    *converge.Store

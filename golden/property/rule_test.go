@@ -13,7 +13,8 @@ import (
 // action picks an action that is valid at the place and for the match, which it
 // may give a protocol.
 func (m *match) action(pl place, jumps []string) string {
-	actions := []string{"accept", "", "", "log", "{log: {prefix: " + m.quote(m.pick("HV ", "say \"x\" ", "it's: ", "ünï ")) + ", level: " + m.pick("debug", "4", "warning", "emerg") + "}}",
+	actions := []string{
+		"accept", "", "", "log", "{log: {prefix: " + m.quote(m.pick("HV ", "say \"x\" ", "it's: ", "ünï ")) + ", level: " + m.pick("debug", "4", "warning", "emerg") + "}}",
 		fmt.Sprintf("{nflog: {group: %d, prefix: %s}}", m.IntN(9), m.quote(m.pick("nf", "two words", `q"q`))), "{nflog: {group: 3}}",
 		"{mark: {set: " + m.bits() + "}}", "{connmark: {set: " + m.bits() + "}}", "{connmark: {save: " + m.pick("true", "0xff") + "}}", "{connmark: {restore: " + m.pick("true", "0xff00") + "}}",
 	}

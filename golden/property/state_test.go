@@ -194,7 +194,10 @@ func litterChain(d dice, b *block, r *ruleset, t *table, name string) {
 			b.rules = slices.Insert(b.rules, at, d.counters()+"-A "+hook+" "+jump)
 		}
 	}
-	if d.one(40) && slices.ContainsFunc(b.decls, func(s string) bool { return chainOf(s) == "F-one" }) {
+	// A rule of somebody else may lead to a chain of ours from any hook, which the
+	// rules of declared chains are not made for.
+	bare := !slices.ContainsFunc(t.chains, func(c *chain) bool { return c.name == name && len(c.rules) > 0 })
+	if bare && d.one(40) && slices.ContainsFunc(b.decls, func(s string) bool { return chainOf(s) == "F-one" }) {
 		b.rules = append(b.rules, "[0:0] -A F-one -j "+name)
 	}
 }
