@@ -179,8 +179,10 @@ func TestRecordsKeepSpelling(t *testing.T) {
 		return nil
 	}
 	store := converge.OpenStore(t.TempDir())
-	opt := converge.Options{Backend: h, Store: store,
-		Programs: programs(t, strings.Replace(site, "-p tcp -m tcp --dport 80 -j RETURN", sent, 1))}
+	opt := converge.Options{
+		Backend: h, Store: store,
+		Programs: programs(t, strings.Replace(site, "-p tcp -m tcp --dport 80 -j RETURN", sent, 1)),
+	}
 	out := apply(t, opt)
 	must(t, out, converge.Done)
 	if !out.Diags.Has(diag.Respelled) || out.Diags.HasErrors() || out.Rounds != 1 {
