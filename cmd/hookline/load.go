@@ -119,12 +119,19 @@ func (a *app) readFile(path string) (*diag.File, error) {
 		defer file.Close()
 		in = file
 	}
-	text, err := io.ReadAll(io.LimitReader(in, dsl.ReadLimit+1))
+	limit := dsl.ReadLimit
+	text, err := io.ReadAll(io.LimitReader(in, int64(limit)+1))
+	if err == nil && len(text) > limit && mayBePlan(text) {
+		limit = planLimit
+		var rest []byte
+		rest, err = io.ReadAll(io.LimitReader(in, int64(limit+1-len(text))))
+		text = append(text, rest...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", name, err)
 	}
-	if len(text) > dsl.ReadLimit {
-		return nil, fmt.Errorf("%s: the file is larger than %d MiB [%s]", name, dsl.ReadLimit>>20, diag.FileTooLarge)
+	if len(text) > limit {
+		return nil, fmt.Errorf("%s: the file is larger than %d MiB [%s]", name, limit>>20, diag.FileTooLarge)
 	}
 	return diag.NewFile(name, string(text)), nil
 }

@@ -16,6 +16,16 @@ import (
 // planFileKind marks a stored plan.
 const planFileKind = "hookline/plan/v1"
 
+// planLimit is the size in bytes of the largest plan that is stored or read. It
+// shows whole shared chains besides the texts.
+const planLimit = 64 << 20
+
+// mayBePlan tells whether a text begins as stored plans do.
+func mayBePlan(text []byte) bool {
+	head := text[:min(len(text), 100)]
+	return bytes.HasPrefix(head, []byte("{")) && bytes.Contains(head, []byte(planFileKind))
+}
+
 // planFile is a stored plan: the texts that it was made from, and what it rests
 // on. Applying it compiles the texts again, so that it can do nothing that the
 // rulesets in it do not say, and is refused if the host moved on or if what would be
@@ -56,6 +66,9 @@ func (s *sources) store(path string, p *compiler.Plan) error {
 	text, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		return fmt.Errorf("storing the plan: %w", err)
+	}
+	if len(text) >= planLimit {
+		return fmt.Errorf("storing the plan: it would be larger than %d MiB", planLimit>>20)
 	}
 	return createFile(path, append(text, '\n'))
 }
