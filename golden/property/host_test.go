@@ -2,6 +2,7 @@ package property
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -159,13 +160,15 @@ func (h *host) glance() (generation uint32, facts map[string]any) {
 	return snap.Generation, snap.Facts
 }
 
-// killed is what a mortal backend panics with.
-type killed struct{}
+// errKilled is all that a process gets to see of the host after it was killed.
+var errKilled = errors.New("killed")
 
-// mortal is a backend whose process is killed behind its nth commit.
+// mortal is a backend whose process is killed behind its nth commit: from then on
+// it neither reads nor writes, and so takes nothing back.
 type mortal struct {
 	backend.Backend
 	commits int
+	dead    bool
 }
 
 func (m *mortal) Session(ctx context.Context) (backend.Session, error) {
@@ -178,8 +181,18 @@ type mortalSession struct {
 	m *mortal
 }
 
+func (s *mortalSession) Snapshot(ctx context.Context, scope ir.Scope) (*ir.Snapshot, error) {
+	if s.m.dead {
+		return nil, errKilled
+	}
+	return s.Session.Snapshot(ctx, scope)
+}
+
 // Apply sends what is committed before the end, and ends.
 func (s *mortalSession) Apply(ctx context.Context, script backend.Script) error {
+	if s.m.dead {
+		return errKilled
+	}
 	blocks := strings.SplitAfter(script.Text, "\nCOMMIT\n")
 	if n := len(blocks) - 1; n <= s.m.commits {
 		s.m.commits -= n
@@ -193,5 +206,6 @@ func (s *mortalSession) Apply(ctx context.Context, script backend.Script) error 
 			return err
 		}
 	}
-	panic(killed{})
+	s.m.dead = true
+	return errKilled
 }

@@ -3,6 +3,7 @@ package property
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -135,16 +136,12 @@ func (r *round) apply(opt converge.Options) *converge.Outcome {
 
 // dies applies and is killed behind some commit, if there are as many.
 func (r *round) dies() {
-	defer func() {
-		if v := recover(); v != nil {
-			if _, ok := v.(killed); !ok {
-				panic(v)
-			}
-			r.rewrote = true
-		}
-	}()
-	r.apply(converge.Options{Backend: &mortal{Backend: r.host.backend, commits: r.rules.IntN(3)}})
-	// It ended by itself: what follows is no first apply any more.
+	m := &mortal{Backend: r.host.backend, commits: r.rules.IntN(3)}
+	_, err := converge.Apply(context.Background(), converge.Options{Backend: m, Programs: r.programs, Store: r.store})
+	if m.dead != errors.Is(err, errKilled) || err != nil && !m.dead {
+		r.errorf("killed %v, but the apply ended with: %v", m.dead, err)
+	}
+	// What follows is no first apply any more, also if that one came to its end.
 	r.rewrote = true
 }
 

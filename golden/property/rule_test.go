@@ -19,7 +19,7 @@ func (m *match) action(pl place, jumps []string) string {
 		"{mark: {set: " + m.bits() + "}}", "{connmark: {set: " + m.bits() + "}}", "{connmark: {save: " + m.pick("true", "0xff") + "}}", "{connmark: {restore: " + m.pick("true", "0xff00") + "}}",
 	}
 	// return and goto are refused where a rule needs a helper chain, as with these.
-	simple := len(m.not) == 0 && !m.has("limit") && !m.has("hashlimit") || m.one(20)
+	simple := len(m.not) == 0 && !m.has("limit") && !m.has("hashlimit") || m.one(100)
 	if simple {
 		actions = append(actions, "return", "return")
 	}
@@ -189,13 +189,17 @@ var typedRules = sync.OnceValues(func() ([]typed, error) {
 	return out, nil
 })
 
+// pool are the typed rules that the kernel takes here.
 func pool(t testing.TB) []typed {
 	t.Helper()
-	out, err := typedRules()
+	all, err := typedRules()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out
+	if allUsers() {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(x typed) bool { return strings.Contains(x.text, "-owner") })
 }
 
 // toChain finds rule texts that jump to a chain of the test that they come from.

@@ -227,7 +227,7 @@ func (r *ruleset) bounds(t *table, a *anchor) {
 	a.free = len(kinds) == 0
 	if !a.free {
 		a.lines = append(a.lines, "force: true")
-		if missing == "fail" && !r.one(4) {
+		if missing == "fail" && !r.one(10) {
 			missing = "ignore"
 		}
 		if missing != "ignore" || r.one(3) {

@@ -177,7 +177,7 @@ func litterChain(d dice, b *block, r *ruleset, t *table, name string) {
 		b.rules = append(b.rules, d.counters()+"-A "+name+" "+d.pick(drop, "-j RETURN", "-p tcp -m tcp --dport 22 -j ACCEPT", "-i lo", `-m comment --comment "old \"one\"" -j ACCEPT`))
 	}
 	owner := r.name
-	if d.one(40) {
+	if d.one(120) {
 		owner = "somebody-else"
 	}
 	for range d.IntN(4) {
