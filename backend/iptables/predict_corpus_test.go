@@ -50,8 +50,8 @@ func (c *call) judge(t *testing.T, class string) verdict {
 	return v
 }
 
-// TestPredictTransactions predicts the calls of iptables' own shell tests.
-func TestPredictTransactions(t *testing.T) {
+// TestCorpusTransactions predicts the calls of iptables' own shell tests.
+func TestCorpusTransactions(t *testing.T) {
 	var all []verdict
 	corpus(t, "iptables-transactions", func(r struct {
 		Test, Real, Stdin, Stderr string
@@ -78,8 +78,8 @@ func TestPredictTransactions(t *testing.T) {
 	report(t, all, 97)
 }
 
-// TestPredictRestoreOnDumps predicts restores onto published rulesets.
-func TestPredictRestoreOnDumps(t *testing.T) {
+// TestCorpusRestoreOnDumps predicts restores onto published rulesets.
+func TestCorpusRestoreOnDumps(t *testing.T) {
 	var all []verdict
 	corpus(t, "restore-on-dumps", func(r struct {
 		A, B, Backend, Family, Kind, Input, Before, After, Stderr string

@@ -12,9 +12,9 @@ import (
 	"hookline/dsl/diag"
 )
 
-// TestSaveRoundTripSnapshots reads every recorded save and writes it back byte
+// TestCorpusSnapshots reads every recorded save and writes it back byte
 // for byte.
-func TestSaveRoundTripSnapshots(t *testing.T) {
+func TestCorpusSnapshots(t *testing.T) {
 	dir := filepath.Join(shared(t), "snapshots")
 	texts, rules := 0, 0
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -75,9 +75,9 @@ func familyOf(name string) ir.Family {
 	return ir.IPv4
 }
 
-// TestSaveRoundTripCorpora does the same with the texts of the corpora, and with
+// TestCorpusSaves does the same with the texts of the corpora, and with
 // those published dumps that have the shape of a save.
-func TestSaveRoundTripCorpora(t *testing.T) {
+func TestCorpusSaves(t *testing.T) {
 	texts, rules := 0, 0
 	one := func(name string, f ir.Family, text string) {
 		if text != "" {
