@@ -22,6 +22,9 @@ func (c *compilation) params() bool {
 	values := map[string]check.Value{}
 	var decls []check.Param
 	for _, p := range c.doc.Params {
+		if p.Type == nil {
+			continue // reported when the file was read
+		}
 		name := literal(p.Name)
 		t, err := check.ParseType(literal(p.Type))
 		if err != nil {
