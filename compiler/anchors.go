@@ -16,6 +16,9 @@ import (
 // anchor compiles one entry of anchors or adopt for one family. An anchor whose
 // match one rule cannot say becomes several jumps with the same bounds.
 func (c *compilation) anchor(f ir.Family, table string, d *dsl.Anchor, adopt bool) {
+	if d.Hook == nil || d.Jump == nil {
+		return // reported when the file was read
+	}
 	if !slices.Contains(c.narrow(c.prog.Families, d.Families), f) || !c.eval.when(d.When) {
 		return
 	}
@@ -219,6 +222,9 @@ func (c *compilation) ref(r *dsl.Ref) (Ref, bool) {
 	t := r.Name
 	if r.Participant != nil {
 		t = r.Participant
+	}
+	if t == nil {
+		return out, false // reported when the file was read
 	}
 	out.Label = literal(t)
 	name, tail := strings.CutSuffix(out.Label, "/tail")

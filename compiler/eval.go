@@ -434,6 +434,9 @@ func (c *compilation) constraints() {
 		return
 	}
 	for _, d := range c.doc.Constraints {
+		if d.That == nil {
+			continue // reported when the file was read
+		}
 		out := &Constraint{Span: d.That.Span}
 		out.Check = check.Constraint{Name: literal(d.Name), Families: c.narrow(c.prog.Families, d.Families)}
 		if literal(d.Severity) == "warning" {
