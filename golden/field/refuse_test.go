@@ -2,6 +2,7 @@ package field
 
 import (
 	"context"
+	"errors"
 	"regexp"
 	"strings"
 	"testing"
@@ -144,15 +145,10 @@ func TestT8KilledBetweenTables(t *testing.T) {
 		text := natText(caliJump, kubeJump) + filterText(caliInput, firewall)
 		n.load(text, text)
 		ruleset := siteInput(", after: [calico], before: [kubelet]") + strings.SplitAfter(sitePre(between), "  tables:\n")[1]
-		opt := converge.Options{Backend: n.backend(killed{n}), Programs: compile(t, ruleset), Store: n.store}
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("the apply went on")
-				}
-			}()
-			n.applyWith(opt)
-		}()
+		opt := converge.Options{Backend: n.backend(&killed{node: n}), Programs: compile(t, ruleset), Store: n.store}
+		if _, err := converge.Apply(context.Background(), opt); !errors.Is(err, errKilled) {
+			t.Errorf("the apply ended with %v, want %v", err, errKilled)
+		}
 		if d := cmp.Diff([]string{caliJump, preJump, kubeJump}, n.chain(ir.IPv4, "nat", "PREROUTING")); d != "" {
 			t.Errorf("nat was to be new (-want +got):\n%s", d)
 		}
@@ -196,17 +192,26 @@ func TestT13ReferencesGoFirst(t *testing.T) {
 	})
 }
 
-// killed is the node up to the end of the first table that is sent to it.
-type killed struct{ *node }
+// killed is the node for a process that is killed behind the first table that it
+// commits: from then on it neither reads nor writes, and so takes nothing back.
+type killed struct {
+	*node
+	dead bool
+}
 
-func (k killed) Run(ctx context.Context, cmd backend.Cmd) (backend.Result, error) {
-	if writes(cmd) {
-		end := strings.Index(cmd.Stdin, "COMMIT\n") + len("COMMIT\n")
-		cmd.Stdin = cmd.Stdin[:end]
-		if _, err := k.node.Run(ctx, cmd); err != nil {
-			k.t.Error(err)
-		}
-		panic("killed")
+var errKilled = errors.New("killed")
+
+func (k *killed) Run(ctx context.Context, cmd backend.Cmd) (backend.Result, error) {
+	if k.dead {
+		return backend.Result{}, errKilled
 	}
-	return k.node.Run(ctx, cmd)
+	if !writes(cmd) {
+		return k.node.Run(ctx, cmd)
+	}
+	k.dead = true
+	cmd.Stdin = cmd.Stdin[:strings.Index(cmd.Stdin, "COMMIT\n")+len("COMMIT\n")]
+	if res, err := k.node.Run(ctx, cmd); err != nil || res.Exit != 0 {
+		k.t.Errorf("the first table: %v, exit %d: %s", err, res.Exit, res.Stderr)
+	}
+	return backend.Result{}, errKilled
 }
