@@ -211,6 +211,13 @@ type Outcome struct {
 
 // Apply brings the host to where the programs say, and proves it.
 func Apply(ctx context.Context, opt Options) (out *Outcome, err error) {
+	if opt.Store != nil {
+		release, locked := opt.Store.Lock(ctx)
+		if locked != nil {
+			return &Outcome{Status: Refused, Diags: &diag.List{}}, locked
+		}
+		defer func() { err = errors.Join(err, release()) }()
+	}
 	e, err := open(ctx, opt)
 	if err != nil {
 		return &Outcome{Status: Refused, Diags: &diag.List{}}, err

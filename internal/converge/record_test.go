@@ -2,10 +2,12 @@ package converge_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -332,4 +334,25 @@ func TestIntentIsNoVersion(t *testing.T) {
 			t.Errorf("of the status %s the applied version is %q, want %q", status, got, want)
 		}
 	}
+}
+
+// Two applies with one state directory follow each other; one that gives up says
+// why, and touched nothing.
+func TestStoreLock(t *testing.T) {
+	store := converge.OpenStore(t.TempDir())
+	release, err := store.Lock(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	h := newHost(t, ir.IptablesNFT, node4, node6)
+	out, err := converge.Apply(ctx, converge.Options{Backend: h, Programs: programs(t, site), Store: store})
+	if !errors.Is(err, context.DeadlineExceeded) || out.Wrote || len(h.scripts) > 0 {
+		t.Errorf("under another's lock: error %v, wrote %v", err, out.Wrote)
+	}
+	if err := release(); err != nil {
+		t.Fatal(err)
+	}
+	must(t, apply(t, converge.Options{Backend: h, Programs: programs(t, site), Store: store}), converge.Done)
 }
