@@ -92,13 +92,17 @@ func (pl *planner) anchorsHere(anchors []*Anchor) []*Anchor {
 // setsStand tells whether a rule is to be written as far as its foreign sets go.
 // One that is missing is an error, unless the rule can be left out for it.
 func (pl *planner) setsStand(f ir.Family, r *ir.Rule, what string, skip []string) bool {
+	for _, name := range skip {
+		// All lines of a rule go with the set, whichever of them names it.
+		if pl.setMissing(name) {
+			pl.diags().Infof(diag.UnresolvedSet, r.Origin, "%s is left out: there is no set %s", what, name)
+			return false
+		}
+	}
 	missing := pl.missingSet(f, r)
 	switch {
 	case missing == "":
 		pl.checkSetFamily(f, r, what)
-	case slices.Contains(skip, missing):
-		pl.diags().Infof(diag.UnresolvedSet, r.Origin, "%s is left out: there is no set %s", what, missing)
-		return false
 	default:
 		pl.diags().Errorf(diag.UnresolvedSet, r.Origin, "%s needs the set %s, which does not stand on the host", what, missing).
 			WithHelp("create the set first, or leave this out without it: `{set: %s, ifMissing: skip}`", missing)
@@ -117,16 +121,21 @@ func (pl *planner) checkSetFamily(f ir.Family, r *ir.Rule, what string) {
 	}
 }
 
-// missingSet names the first set of a rule that is known not to stand: all sets
-// were read, or it was asked for by name.
+// missingSet names the first set of a rule that is known not to stand.
 func (pl *planner) missingSet(f ir.Family, r *ir.Rule) string {
 	for _, name := range Fields(f, r).Sets {
-		known := pl.snap.State.SetsRead || slices.Contains(pl.snap.Scope.Sets, name)
-		if known && pl.snap.State.Set(name) == nil {
+		if pl.setMissing(name) {
 			return name
 		}
 	}
 	return ""
+}
+
+// setMissing tells that a set is known not to stand: all sets were read, or it
+// was asked for by name.
+func (pl *planner) setMissing(name string) bool {
+	known := pl.snap.State.SetsRead || slices.Contains(pl.snap.Scope.Sets, name)
+	return known && pl.snap.State.Set(name) == nil
 }
 
 // SetNames lists the sets that the programs' rules refer to, in order.

@@ -215,9 +215,9 @@ func TestRestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, c := range map[string]struct{ now, want *ir.State }{
-			"alone":           {p.Planned, before.State},
+			"alone":          {p.Planned, before.State},
 			"others between": {moved, must(before.State.Apply(foreign))},
-			"nothing to do":   {before.State, before.State},
+			"nothing to do":  {before.State, before.State},
 		} {
 			tx, err := p.Restore(before, &ir.Snapshot{Variant: v, State: c.now})
 			if err != nil {
@@ -260,5 +260,36 @@ func TestDiffLines(t *testing.T) {
 		if got := compiler.Patched(a, b); !cmp.Equal(got, b) && len(got)+len(b) > 0 {
 			t.Fatalf("%q to %q gives %q", a, b, got)
 		}
+	}
+}
+
+// A rule that may do without a set is left out whole, whichever of its lines and
+// helper chains name the set.
+func TestPlanSkipsWholeRules(t *testing.T) {
+	ruleset := head + "  families: [ipv4]\n" + chain(
+		`{match: {source: [10.0.0.1, {set: gone, ifMissing: skip}]}, action: accept}`,
+		`{match: {not: {source: [10.0.0.1, {set: gone, ifMissing: skip}]}}, action: drop}`,
+		`{match: {source: [10.0.0.2, {set: gone, ifMissing: skip}], limit: 5/minute}, action: {log: {prefix: x}}}`,
+		`{match: {source: {set: here}}, action: accept}`)
+	p, list := compile(t, ruleset, compiler.CompileOptions{})
+	if err := list.Err(); err != nil {
+		t.Fatal(err)
+	}
+	snap := snapshot(t, ir.IptablesNFT, node)
+	snap.State.SetsRead, snap.State.Sets = true, []*ir.Set{{Family: ir.IPv4, Name: "here", Type: "hash:ip", Counted: -1}}
+	got := compiler.NewPlan([]*compiler.Program{p}, snap, compiler.PlanOptions{})
+	if err := got.Diags.Err(); err != nil {
+		t.Fatal(err)
+	}
+	var rules []string
+	for _, c := range got.Planned.Table(ir.IPv4, "filter").Chains {
+		if strings.HasPrefix(c.Name, "SITE-IN") {
+			for _, r := range c.Rules {
+				rules = append(rules, c.Name+" "+r.Text)
+			}
+		}
+	}
+	if d := cmp.Diff([]string{"SITE-IN -m set --match-set here src -j ACCEPT"}, rules); d != "" {
+		t.Errorf("rules (-want +got):\n%s", d)
 	}
 }
