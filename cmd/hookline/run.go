@@ -34,8 +34,6 @@ func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 type app struct {
 	in       io.Reader
 	out, err io.Writer
-	// printed are the diagnostics of the run, for formats that print them as the
-	// result.
 	flags flags
 }
 
