@@ -31,8 +31,10 @@ type CompileOptions struct {
 // Compile turns a document into a program. It always returns a program; if the
 // list has errors it is not to be used.
 func Compile(doc *dsl.Document, opt CompileOptions) (*Program, *diag.List) {
-	c := &compilation{doc: doc, opt: opt, diags: &diag.List{}, prog: &Program{Span: doc.Span},
-		eachType: map[*dsl.ForEach]check.Type{}, eachEnv: map[*dsl.ForEach]*check.Env{}}
+	c := &compilation{
+		doc: doc, opt: opt, diags: &diag.List{}, prog: &Program{Span: doc.Span},
+		eachType: map[*dsl.ForEach]check.Type{}, eachEnv: map[*dsl.ForEach]*check.Env{},
+	}
 	c.metadata()
 	c.participants()
 	if c.params() {

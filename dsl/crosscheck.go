@@ -24,7 +24,6 @@ func (r *reader) afterwards(d *Document) {
 			}
 		}
 	}
-
 }
 
 // rule checks how the parts of a rule go together.

@@ -58,7 +58,8 @@ func TestCorpusTransactions(t *testing.T) {
 		Args                      []string
 		Before, After             map[string]string
 		RC                        int
-	}) {
+	},
+	) {
 		c := call{name: r.Test, variant: ir.IptablesNFT, family: ir.IPv4, input: r.Stdin, rc: r.RC, stderr: r.Stderr, words: r.Args[1:]}
 		if r.Real == "xtables-legacy-multi" {
 			c.variant = ir.IptablesLegacy
@@ -85,7 +86,8 @@ func TestCorpusRestoreOnDumps(t *testing.T) {
 		A, B, Backend, Family, Kind, Input, Before, After, Stderr string
 		Options                                                   []string
 		RC                                                        int
-	}) {
+	},
+	) {
 		c := call{
 			name: r.Kind + " " + r.A + " " + r.B, variant: ir.Variant("iptables-" + r.Backend), family: familyOf(r.Family), restore: true,
 			words: r.Options, input: r.Input, rc: r.RC, stderr: r.Stderr, before: r.Before, after: r.After,

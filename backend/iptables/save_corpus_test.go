@@ -90,7 +90,8 @@ func TestCorpusSaves(t *testing.T) {
 		Name, Family, Text string
 		SavedNFT           string `json:"saved_nft"`
 		SavedLegacy        string `json:"saved_legacy"`
-	}) {
+	},
+	) {
 		one(r.Name+" nft", familyOf(r.Family), r.SavedNFT)
 		one(r.Name+" legacy", familyOf(r.Family), r.SavedLegacy)
 		published++
@@ -106,7 +107,8 @@ func TestCorpusSaves(t *testing.T) {
 	corpus(t, "iptables-transactions", func(r struct {
 		Test          string
 		Before, After map[string]string
-	}) {
+	},
+	) {
 		for f, text := range r.Before {
 			one(r.Test+" before", familyOf(f), text)
 		}

@@ -26,8 +26,10 @@ func TestRun(t *testing.T) {
 		{"streams and exit", Exec{}, sh("echo out; echo err >&2; exit 3"), backend.Result{Stdout: "out\n", Stderr: "err\n", Exit: 3}},
 		{"language", Exec{}, sh("echo $LC_ALL"), backend.Result{Stdout: "C\n"}},
 		{
-			"the command's environment goes before the runner's", Exec{Env: []string{"A=runner", "B=runner"}},
-			backend.Cmd{Argv: []string{"sh", "-c", "echo $A $B"}, Env: []string{"A=command"}}, backend.Result{Stdout: "command runner\n"},
+			"the command's environment goes before the runner's",
+			Exec{Env: []string{"A=runner", "B=runner"}},
+			backend.Cmd{Argv: []string{"sh", "-c", "echo $A $B"}, Env: []string{"A=command"}},
+			backend.Result{Stdout: "command runner\n"},
 		},
 		{"a tool that does not read its input", Exec{}, backend.Cmd{Argv: []string{"true"}, Stdin: big}, backend.Result{}},
 		{"16 MiB in and out", Exec{}, backend.Cmd{Argv: []string{"cat"}, Stdin: big}, backend.Result{Stdout: big}},

@@ -34,7 +34,7 @@ func (e exitError) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 type app struct {
 	in       io.Reader
 	out, err io.Writer
-	flags flags
+	flags    flags
 }
 
 // flags that every command takes.

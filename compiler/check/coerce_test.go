@@ -240,14 +240,18 @@ func TestCheckEnum(t *testing.T) {
 	}{
 		{"allowed", role, roles, "worker", nil},
 		{"near", role, roles, "wrker", []string{
-			`1 "wrker": "wrker" is none of the values allowed here: control-plane, worker, witness [param-value] (did you mean "worker"?)`}},
+			`1 "wrker": "wrker" is none of the values allowed here: control-plane, worker, witness [param-value] (did you mean "worker"?)`,
+		}},
 		{"far", role, roles, "x", []string{`1 "x": "x" is none of the values allowed here: control-plane, worker, witness [param-value]`}},
 		{"each item", ListOf(role), roles, "[worker boss witness]", []string{
-			`9 "boss": "boss" is none of the values allowed here: control-plane, worker, witness [param-value]`}},
+			`9 "boss": "boss" is none of the values allowed here: control-plane, worker, witness [param-value]`,
+		}},
 		{"each value, by normal form", MapOf(port), []Value{{port, "80:90"}}, "{a=80-90 b=80}", []string{
-			`12 "80": "80" is none of the values allowed here: 80:90 [param-value]`}},
+			`12 "80": "80" is none of the values allowed here: 80:90 [param-value]`,
+		}},
 		{"wrong type is reported once", port, []Value{{port, "80"}}, "ssh", []string{
-			`1 "ssh": the port "ssh" is not a port number or a range like 80:90 [param-value]`}},
+			`1 "ssh": the port "ssh" is not a port number or a range like 80:90 [param-value]`,
+		}},
 	} {
 		list := &diag.List{}
 		r := raw(t, tt.in)

@@ -142,8 +142,10 @@ func TestCompileErrors(t *testing.T) {
 		{rules, `[1].all(1, true)`, WantAny, `9 "1": a name for the items is needed here [cel-syntax]`},
 		{rules, "a\x00", WantAny, `2 "\x00": "\x00" is not expected here [cel-syntax]`},
 		{rules, `params.?role`, WantAny, `7 ".": optional fields and items are not part of the language here [cel-syntax] (write has(x.y) ? x.y : OTHER)`},
-		{rules, strings.Repeat("(", 300) + "1" + strings.Repeat(")", 300), WantAny,
-			`1 "` + strings.Repeat("(", 300) + "1" + strings.Repeat(")", 300) + `": the expression is too large or nests too deeply [cel-cost]`},
+		{
+			rules, strings.Repeat("(", 300) + "1" + strings.Repeat(")", 300), WantAny,
+			`1 "` + strings.Repeat("(", 300) + "1" + strings.Repeat(")", 300) + `": the expression is too large or nests too deeply [cel-cost]`,
+		},
 	} {
 		x, list := tt.env.Compile(in(tt.in), tt.want)
 		if diff := cmp.Diff(tt.bad, strings.Join(lines(list), "\n")); diff != "" {

@@ -92,16 +92,21 @@ func TestConstraintValues(t *testing.T) {
 		{`params.role.startsWith("x")`, []string{`params.role = "worker"`, `params.role.startsWith("x") = false`}},
 		{`size(params.ports) > 5`, []string{`size(params.ports) = 2`, `params.ports = {"witness": ["80:90"], "worker": ["22"]}`}},
 		{`params.ports[params.role].size() == 7`, []string{
-			`params.ports[params.role].size() = 1`, `params.ports[params.role] = ["22"]`}},
+			`params.ports[params.role].size() = 1`, `params.ports[params.role] = ["22"]`,
+		}},
 		{`params.keep.all(k, k == "a")`, []string{`k = "b"`}},
 		{`params.keep.exists(k, k == "z")`, []string{
-			`params.keep = ["a", "b"]`, `params.keep.exists(k, k == "z") = false`}},
+			`params.keep = ["a", "b"]`, `params.keep.exists(k, k == "z") = false`,
+		}},
 		{`planned.chain("ipv4", "nat", "PREROUTING").rules.all(r, r.target != "KUBE-SERVICES")`, []string{
-			`r.target = "KUBE-SERVICES"`, `r = "-j KUBE-SERVICES"`}},
+			`r.target = "KUBE-SERVICES"`, `r = "-j KUBE-SERVICES"`,
+		}},
 		{`planned.chain("ipv4", "filter", "INPUT").policy == "ACCEPT"`, []string{
-			`planned.chain("ipv4", "filter", "INPUT").policy = "DROP"`}},
+			`planned.chain("ipv4", "filter", "INPUT").policy = "DROP"`,
+		}},
 		{`params.keep.filter(k, k != "a").size() == 0`, []string{
-			`params.keep.filter(k, k != "a").size() = 1`, `params.keep.filter(k, k != "a") = ["b"]`, `params.keep = ["a", "b"]`}},
+			`params.keep.filter(k, k != "a").size() = 1`, `params.keep.filter(k, k != "a") = ["b"]`, `params.keep = ["a", "b"]`,
+		}},
 		{`false`, nil},
 	} {
 		c := constraint(t, tt.that, "")
@@ -151,20 +156,26 @@ func TestConstraintOutcome(t *testing.T) {
 		{name: "when unknown", that: `true`, when: `live.chain("ipv4", "nat", "LATER").exists`, want: Outcome{Unknown: later, Asked: later}},
 		{name: "asked in vain", that: `live.chain("ipv4", "nat", "LATER").exists || true`, want: Outcome{Holds: true, Asked: later}},
 		{name: "each family holds", that: `live.chain(family, "nat", "OUTPUT").exists`, want: Outcome{Holds: true}},
-		{name: "one family fails", that: `live.chain(family, "nat", "OWN-PRE").exists`,
+		{
+			name: "one family fails", that: `live.chain(family, "nat", "OWN-PRE").exists`,
 			want: Outcome{Values: []Shown{
 				{ir.IPv6, `live.chain(family, "nat", "OWN-PRE").exists`, "false"},
-			}}},
+			}},
+		},
 		{name: "that family is not the constraint's", that: `live.chain(family, "nat", "OWN-PRE").exists`, families: []ir.Family{ir.IPv4}, want: Outcome{Holds: true}},
 		{name: "when by family", that: `live.chain(family, "nat", "OWN-PRE").exists`, when: `family == "ipv4"`, want: Outcome{Holds: true}},
 		{name: "skipped for every family", that: `false`, when: `family == "x"`, want: Outcome{Skipped: true}},
-		{name: "false for one, unknown for the other",
+		{
+			name: "false for one, unknown for the other",
 			that: `family == "ipv4" ? live.chain("ipv4", "nat", "LATER").exists : params.n == 7`,
 			want: Outcome{Asked: later, Values: []Shown{
 				{ir.IPv6, `family`, `"ipv6"`}, {ir.IPv6, `params.n`, "2"},
-			}}},
-		{name: "true for one, unknown for the other",
-			that: `family == "ipv4" ? live.chain("ipv4", "nat", "LATER").exists : true`, want: Outcome{Unknown: later, Asked: later}},
+			}},
+		},
+		{
+			name: "true for one, unknown for the other",
+			that: `family == "ipv4" ? live.chain("ipv4", "nat", "LATER").exists : true`, want: Outcome{Unknown: later, Asked: later},
+		},
 	} {
 		c := constraint(t, tt.that, tt.when)
 		c.Families = tt.families

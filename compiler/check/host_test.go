@@ -205,8 +205,10 @@ func TestHost(t *testing.T) {
 		{in: pre + `.rules.map(r, r.comment)`, want: []any{"cali:1", "", "", "", "", "last"}},
 		{in: pre + `.rules.map(r, r.participant)`, want: []any{"calico", "", "kube-proxy", "calico", "", "calico"}},
 		{in: pre + `.rules[1].source`, want: "10.0.0.0/8"},
-		{in: `[` + pre + `.rules[1]].map(r, [r.iface, r.oface, r.protocol, r.dport, r.sport, r.mark, r.destination])`,
-			want: []any{[]any{"eth0", "", "tcp", "80", "", "", ""}}},
+		{
+			in:   `[` + pre + `.rules[1]].map(r, [r.iface, r.oface, r.protocol, r.dport, r.sport, r.mark, r.destination])`,
+			want: []any{[]any{"eth0", "", "tcp", "80", "", "", ""}},
+		},
 		{in: pre + `.rules[4].text`, want: "-j LOG"},
 		{in: pre + `.rules[4].target`, want: "LOG"},
 		{in: input + `.rules.filter(r, r.native).map(r, r.comments)`, want: []any{[]any{"theirs"}}},
@@ -230,8 +232,10 @@ func TestHost(t *testing.T) {
 		{in: `live.hasNativeRules("ipv4", "nat")`, unknown: []ir.ChainKey{key(ir.IPv4, "nat", "")}},
 
 		// Unreadable.
-		{in: `live.chain("ipv6", "mangle", "INPUT").exists`,
-			err: "unknown-state: chain ipv6 mangle INPUT cannot be read: Table `mangle' is incompatible, use 'nft' tool."},
+		{
+			in:  `live.chain("ipv6", "mangle", "INPUT").exists`,
+			err: "unknown-state: chain ipv6 mangle INPUT cannot be read: Table `mangle' is incompatible, use 'nft' tool.",
+		},
 		{in: `live.chain("ipv6", "mangle", "INPUT").exists || true`, want: true},
 		{in: `live.hasNativeRules("ipv6", "mangle")`, want: true},
 		{in: `live.hasNativeRules("ipv4", "filter")`, want: true},

@@ -49,72 +49,89 @@ func TestApply(t *testing.T) {
 				"INPUT [5:6] DROP", "INPUT: [1:60] -i lo -j ACCEPT", "INPUT: [2:120] -j AGENT", "INPUT: [3:180] -i lo -j ACCEPT",
 				"AGENT", "AGENT: [4:240] -p tcp -j RETURN", "BETA", "BETA: -j RETURN", "IDLE", "OWN", "OWN: [7:420] -j DROP", "OWN: -j BETA",
 			},
-		}, {
+		},
+		{
 			name: "ensure empties a chain that stands, jumps to it stay", ops: []string{":AGENT -"},
 			want: []string{
 				"INPUT [5:6] DROP", "INPUT: [1:60] -i lo -j ACCEPT", "INPUT: [2:120] -j AGENT", "INPUT: [3:180] -i lo -j ACCEPT",
 				"AGENT", "IDLE", "OWN", "OWN: [7:420] -j DROP",
 			},
-		}, {
+		},
+		{
 			name: "a declared built-in chain keeps its policy and rules", ops: []string{":INPUT -"}, want: host,
-		}, {
+		},
+		{
 			name: "a policy is overwritten with its counters", ops: []string{":INPUT ACCEPT", "-F INPUT"},
 			want: []string{"AGENT", "AGENT: [4:240] -p tcp -j RETURN", "IDLE", "OWN", "OWN: [7:420] -j DROP"},
-		}, {
+		},
+		{
 			name: "insert ahead, between and behind", ops: []string{"-I INPUT #1 -j OWN", "-I INPUT #3 -j OWN", "-I INPUT #6 -j OWN"},
 			want: []string{
 				"INPUT [5:6] DROP", "INPUT: -j OWN", "INPUT: [1:60] -i lo -j ACCEPT", "INPUT: -j OWN", "INPUT: [2:120] -j AGENT",
 				"INPUT: [3:180] -i lo -j ACCEPT", "INPUT: -j OWN",
 				"AGENT", "AGENT: [4:240] -p tcp -j RETURN", "IDLE", "OWN", "OWN: [7:420] -j DROP",
 			},
-		}, {
+		},
+		{
 			name: "delete by value takes the first copy", ops: []string{"-D INPUT -i lo -j ACCEPT"},
 			want: []string{
 				"INPUT [5:6] DROP", "INPUT: [2:120] -j AGENT", "INPUT: [3:180] -i lo -j ACCEPT",
 				"AGENT", "AGENT: [4:240] -p tcp -j RETURN", "IDLE", "OWN", "OWN: [7:420] -j DROP",
 			},
-		}, {
+		},
+		{
 			name: "delete and replace by index", ops: []string{"-D INPUT #1", "-R INPUT #2 -j OWN"},
 			want: []string{
 				"INPUT [5:6] DROP", "INPUT: [2:120] -j AGENT", "INPUT: -j OWN",
 				"AGENT", "AGENT: [4:240] -p tcp -j RETURN", "IDLE", "OWN", "OWN: [7:420] -j DROP",
 			},
-		}, {
+		},
+		{
 			name: "a rule's own counters count only with --counters", ops: []string{"-A IDLE [9:9] -j DROP"},
 			want: append(host[:9:9], "IDLE: -j DROP", "OWN", "OWN: [7:420] -j DROP"),
-		}, {
+		},
+		{
 			name: "with --counters", ops: []string{"-A IDLE [9:9] -j DROP", ":INPUT [8:8] DROP"}, counts: true,
 			want: append([]string{"INPUT [8:8] DROP"}, append(host[1:4:4], "AGENT", "AGENT: [4:240] -p tcp -j RETURN", "IDLE", "IDLE: [9:9] -j DROP", "OWN", "OWN: [7:420] -j DROP")...),
-		}, {
+		},
+		{
 			name: "zero one rule", ops: []string{"-Z INPUT #2"},
 			want: append([]string{host[0], host[1], "INPUT: -j AGENT", host[3]}, host[6:]...),
-		}, {
+		},
+		{
 			name: "zero everything", ops: []string{"-Z"},
 			want: []string{
 				"INPUT DROP", "INPUT: -i lo -j ACCEPT", "INPUT: -j AGENT", "INPUT: -i lo -j ACCEPT",
 				"AGENT", "AGENT: -p tcp -j RETURN", "IDLE", "OWN", "OWN: -j DROP",
 			},
-		}, {
+		},
+		{
 			name: "rename takes the jumps along", ops: []string{"-E AGENT ZED", "-A ZED -j IDLE"},
 			want: []string{
 				"INPUT [5:6] DROP", "INPUT: [1:60] -i lo -j ACCEPT", "INPUT: [2:120] -j ZED", "INPUT: [3:180] -i lo -j ACCEPT",
 				"IDLE", "OWN", "OWN: [7:420] -j DROP", "ZED", "ZED: [4:240] -p tcp -j RETURN", "ZED: -j IDLE",
 			},
-		}, {
+		},
+		{
 			name: "drop behind the last jump", ops: []string{"-D INPUT -j AGENT", "-F AGENT", "-X AGENT"},
 			want: []string{"INPUT [5:6] DROP", "INPUT: [1:60] -i lo -j ACCEPT", "INPUT: [3:180] -i lo -j ACCEPT", "IDLE", "OWN", "OWN: [7:420] -j DROP"},
-		}, {
+		},
+		{
 			name: "replace the whole table", ops: []string{":NEW -", "-A INPUT -j NEW"}, flush: true,
 			want: []string{"INPUT [5:6] DROP", "INPUT: -j NEW", "NEW"},
-		}, {
+		},
+		{
 			name: "replace the whole table, nft", ops: []string{":NEW -", "-A INPUT -j NEW"}, flush: true, quirks: nft,
 			want: []string{"INPUT ACCEPT", "INPUT: -j NEW", "NEW"},
-		}, {
+		},
+		{
 			name: "legacy zeroes the policies' counters", ops: []string{"-X IDLE"}, quirks: legacy,
 			want: append([]string{"INPUT DROP"}, append(host[1:4:4], "AGENT", "AGENT: [4:240] -p tcp -j RETURN", "OWN", "OWN: [7:420] -j DROP")...),
-		}, {
+		},
+		{
 			name: "legacy leaves them alone where nothing changes", ops: []string{"-C INPUT -j AGENT"}, quirks: legacy, want: host,
-		}, {
+		},
+		{
 			name: "a circle that nothing leads to", ops: []string{":A -", ":B -", "-A A -j B", "-A B -j A", "-D INPUT -i lo -j ACCEPT"},
 			want: append([]string{host[0], host[2], host[3], "A", "A: -j B", "AGENT", host[7], "B", "B: -j A"}, host[8:]...),
 		},

@@ -14,10 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"hookline/compiler/ir"
 	"hookline/compiler/xtables"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // insideEnv tells the test binary that it runs in the namespace already.

@@ -82,10 +82,20 @@ func TestLoadIsStrict(t *testing.T) {
 func TestLongestGlobDecides(t *testing.T) {
 	c := builtin(t)
 	tests := []struct{ chain, want string }{
-		{"KUBE-SERVICES", "kube-proxy"}, {"KUBE-FIREWALL", "kubelet"}, {"KUBE-ROUTER-INPUT", "kube-router"},
-		{"KUBE-POD-FW-ABC", "kube-router"}, {"KUBE-VIP-EGRESS", "kube-vip"}, {"KUBE-NEW", "kube-proxy"},
-		{"cali-pi-x", "calico"}, {"DOCKER", "docker"}, {"DOCKER-USER", "docker"}, {"DOCKERX", ""},
-		{"IN_public_allow", "firewalld"}, {"IN_SITE", ""}, {"kube-services", ""}, {"", ""},
+		{"KUBE-SERVICES", "kube-proxy"},
+		{"KUBE-FIREWALL", "kubelet"},
+		{"KUBE-ROUTER-INPUT", "kube-router"},
+		{"KUBE-POD-FW-ABC", "kube-router"},
+		{"KUBE-VIP-EGRESS", "kube-vip"},
+		{"KUBE-NEW", "kube-proxy"},
+		{"cali-pi-x", "calico"},
+		{"DOCKER", "docker"},
+		{"DOCKER-USER", "docker"},
+		{"DOCKERX", ""},
+		{"IN_public_allow", "firewalld"},
+		{"IN_SITE", ""},
+		{"kube-services", ""},
+		{"", ""},
 	}
 	for _, tt := range tests {
 		if got := c.ChainOwner(tt.chain); got != tt.want {

@@ -57,8 +57,10 @@ func TestSplitTemplate(t *testing.T) {
 		want  []Word
 	}{
 		{"one argument", []TemplatePart{lit("-s "), val("a b -j X", 7), lit(" -j DROP")}, []Word{
-			{Text: "-s", Start: 0, End: 2}, {Text: "a b -j X", Start: 3, End: 10, Literal: true},
-			{Text: "-j", Start: 11, End: 13}, {Text: "DROP", Start: 14, End: 18},
+			{Text: "-s", Start: 0, End: 2},
+			{Text: "a b -j X", Start: 3, End: 10, Literal: true},
+			{Text: "-j", Start: 11, End: 13},
+			{Text: "DROP", Start: 14, End: 18},
 		}},
 		{"inside a word", []TemplatePart{lit("--dport "), val("1", 4), lit(":"), val("2", 4)}, []Word{
 			{Text: "--dport", Start: 0, End: 7}, {Text: "1:2", Start: 8, End: 17, Literal: true},
