@@ -79,11 +79,11 @@ func TestFindTools(t *testing.T) {
 		{name: "only the multi-call program", there: programs{"xtables-legacy-multi iptables": legacy}, variant: ir.IptablesLegacy, restore: "xtables-legacy-multi iptables-restore"},
 		{
 			name: "the other variant only", there: programs{"iptables": nft, "iptables-nft": nft}, variant: ir.IptablesLegacy,
-			err: "no iptables-legacy was found in PATH or the sbin folders, and iptables is of the other variant (iptables v1.8.9 (nf_tables)): install iptables, or name the other backend",
+			err: "no iptables-legacy was found in PATH or the sbin folders, and iptables is of the other variant (iptables v1.8.9 (nf_tables)): install iptables, name the other backend, or work on the other family alone with --family",
 		},
 		{
 			name: "nothing", there: programs{"nft": "nftables v1.0.6"}, variant: ir.IptablesNFT,
-			err: "no iptables-nft was found in PATH or the sbin folders: install iptables, or name the other backend",
+			err: "no iptables-nft was found in PATH or the sbin folders: install iptables, name the other backend, or work on the other family alone with --family",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -70,7 +70,7 @@ func (e *MissingToolError) Error() string {
 	if e.Other != "" {
 		msg += fmt.Sprintf(", and %s is of the other variant (%s)", n, e.Other)
 	}
-	return msg + ": install iptables, or name the other backend"
+	return msg + ": install iptables, name the other backend, or work on the other family alone with --family"
 }
 
 // findTools finds each family's tools, once.
