@@ -61,9 +61,6 @@ func TestHostile(t *testing.T) {
 		if code != diag.CELCost {
 			t.Errorf("%s: ended with %q at %s, want cel-cost", tt.name, code, where)
 		}
-		if took > 10*time.Second {
-			t.Errorf("%s: took %v", tt.name, took)
-		}
 		t.Logf("%-40s %8s %v", tt.name, where, took.Round(time.Millisecond))
 	}
 }
