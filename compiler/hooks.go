@@ -38,7 +38,6 @@ func nftFamily(f ir.Family) string {
 // hook builds the placement problem of a shared chain. It returns false if there
 // is nothing of ours in it and nothing is to be put in.
 func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
-	native := h.live.HasNative()
 	h.input = place.Input{Key: h.key, Catalogue: pl.cat}
 	specs := make([]*ir.Spec, len(h.live.Rules))
 	ours := len(h.anchors) > 0
@@ -56,10 +55,6 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 	if h.live.Unreadable != "" && len(h.anchors) > 0 {
 		pl.diags().Errorf(diag.UnreadableTable, h.anchors[0].Span, "chain %s of table %s of %s cannot be read: %s",
 			h.key.Chain, h.key.Table, h.key.Family, h.live.Unreadable)
-		return false
-	}
-	if native && len(h.anchors) > 0 {
-		pl.nativeError(h)
 		return false
 	}
 	for i := range h.input.Rules {
@@ -109,9 +104,18 @@ func rulesetOf(s *ir.Spec) string {
 	return ""
 }
 
-func (pl *planner) nativeError(h *hookPlan) {
-	d := pl.diags().Errorf(diag.NativeRules, h.anchors[0].Span,
-		"%s holds native nft rules, which iptables misreads: nothing can be placed in it", h.key)
+// nativeRules reports that native nft rules stand in a chain that the rulesets
+// need. A jump that is in bounds may stay beside them, and the places of rules
+// that iptables can read still show that; nothing is put in, moved or deleted.
+func (pl *planner) nativeRules(h *hookPlan) {
+	var d *diag.Diagnostic
+	if h.output.Changed() {
+		d = pl.diags().Errorf(diag.NativeRules, h.anchors[0].Span,
+			"%s holds native nft rules, which iptables misreads: nothing can be placed in it", h.key)
+	} else {
+		d = pl.diags().Warnf(diag.NativeRules, h.anchors[0].Span,
+			"%s holds native nft rules, which iptables misreads; what is ours stands within its bounds and is left alone", h.key)
+	}
 	for i, r := range h.live.Rules {
 		if r.Native != nil {
 			who := ""
@@ -244,6 +248,9 @@ func (pl *planner) solve() {
 			out, list := place.Solve(h.input)
 			h.output = out
 			pl.diags().Append(list)
+			if len(h.anchors) > 0 && h.live.HasNative() {
+				pl.nativeRules(h)
+			}
 			for _, j := range out.Restarts {
 				pl.diags().Infof(diag.CounterRestarts, h.sources[j].Span,
 					"the adopted jump to %s in %s is moved, and its counter restarts", h.sources[j].Target, h.key)

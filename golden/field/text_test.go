@@ -214,5 +214,10 @@ func TestT3NativeRulesOfOthers(t *testing.T) {
 		if res := n.hookline(other, "apply"); res.Exit != 3 {
 			t.Errorf("exit %d, want 3: %s", res.Exit, res.Stderr)
 		}
+		// What stands in bounds may stay: there is nothing to write.
+		out = n.must(n.apply(ruleset+"        - {hook: FORWARD, jump: SITE_INPUT}\n"), converge.Done)
+		if !out.Plan.Diags.Has(diag.NativeRules) {
+			t.Errorf("findings, want the warning %s:\n%s", diag.NativeRules, findings(out.Plan.Diags))
+		}
 	})
 }
