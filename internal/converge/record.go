@@ -11,6 +11,8 @@ import (
 	"sort"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"hookline/compiler"
 	"hookline/compiler/ir"
 )
@@ -88,16 +90,10 @@ func (s *Store) Load() ([]Record, error) {
 		if !strings.HasSuffix(f.Name(), ".json") {
 			continue
 		}
-		text, err := os.ReadFile(filepath.Join(s.folder(), f.Name()))
+		path := filepath.Join(s.folder(), f.Name())
+		r, err := readRecord(path)
 		if err != nil {
-			return nil, fmt.Errorf("reading a record: %w", err)
-		}
-		var r Record
-		if err := json.Unmarshal(text, &r); err != nil {
-			return nil, fmt.Errorf("reading the record %s: %w", f.Name(), err)
-		}
-		if r.FormatVersion != recordVersion {
-			return nil, fmt.Errorf("reading the record %s: its form is version %d, and this program knows version %d", f.Name(), r.FormatVersion, recordVersion)
+			return nil, fmt.Errorf("reading the record %s: %w (without the file hookline goes on as if nothing had been recorded of the ruleset)", path, err)
 		}
 		out = append(out, r)
 	}
@@ -105,9 +101,38 @@ func (s *Store) Load() ([]Record, error) {
 	return out, nil
 }
 
+// largestRecord bounds what is read of a record; ours are a few kilobytes.
+const largestRecord = 16 << 20
+
+// readRecord reads one record. Only a regular file is one: a link, a pipe or a
+// device would have us read, and wait, for ever.
+func readRecord(path string) (Record, error) {
+	var r Record
+	switch info, err := os.Lstat(path); {
+	case err != nil:
+		return r, err
+	case !info.Mode().IsRegular():
+		return r, errors.New("it is no regular file")
+	case info.Size() > largestRecord:
+		return r, fmt.Errorf("it is larger than %d MiB", largestRecord>>20)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return r, err
+	}
+	if err := json.Unmarshal(text, &r); err != nil {
+		return r, err
+	}
+	if r.FormatVersion != recordVersion {
+		return r, fmt.Errorf("its form is version %d, and this program knows version %d", r.FormatVersion, recordVersion)
+	}
+	return r, nil
+}
+
 func (s *Store) folder() string { return filepath.Join(s.dir, "rulesets") }
 
-// Save writes a record so that a crash leaves the old or the new one.
+// Save writes a record so that a crash leaves the old or the new one. The caller
+// holds the lock: what a crashed writer left half done is overwritten.
 func (s *Store) Save(r Record) error {
 	r.FormatVersion = recordVersion
 	text, err := json.MarshalIndent(r, "", "  ")
@@ -117,7 +142,7 @@ func (s *Store) Save(r Record) error {
 	if err := os.MkdirAll(s.folder(), 0o700); err != nil {
 		return fmt.Errorf("writing the record of %s: %w", r.Name, err)
 	}
-	tmp, err := os.CreateTemp(s.folder(), ".record-*")
+	tmp, err := os.OpenFile(filepath.Join(s.folder(), "."+r.Name+".json.new"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0o600)
 	if err != nil {
 		return fmt.Errorf("writing the record of %s: %w", r.Name, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -355,4 +356,74 @@ func TestStoreLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(t, apply(t, converge.Options{Backend: h, Programs: programs(t, site), Store: store}), converge.Done)
+}
+
+// A record that is none stops the run: going on could take what another ruleset
+// owns. The message names the file.
+func TestRecordFilesThatAreNone(t *testing.T) {
+	file := func(text string) func(string) error {
+		return func(path string) error { return os.WriteFile(path, []byte(text), 0o600) }
+	}
+	tests := []struct {
+		name string
+		make func(path string) error
+		want string
+	}{
+		{"empty", file(""), "unexpected end of JSON input"},
+		{"garbage", file("{]"), "invalid character"},
+		{"list", file("[]"), "cannot unmarshal array"},
+		{"newer", file(`{"formatVersion": 99}`), "version 99, and this program knows version 1"},
+		{"huge", func(path string) error {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				return err
+			}
+			return os.Truncate(path, 1<<40)
+		}, "larger than 16 MiB"},
+		{"link to a device", func(path string) error { return os.Symlink("/dev/zero", path) }, "no regular file"},
+		{"pipe", func(path string) error { return syscall.Mkfifo(path, 0o600) }, "no regular file"},
+		{"folder", func(path string) error { return os.Mkdir(path, 0o700) }, "no regular file"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "rulesets", "site.json")
+			if err := errors.Join(os.Mkdir(filepath.Dir(path), 0o700), tt.make(path)); err != nil {
+				t.Fatal(err)
+			}
+			r, err := converge.OpenStore(dir).Load()
+			if err == nil {
+				t.Fatalf("Load() = %+v, want an error", r)
+			}
+			for _, want := range []string{path, tt.want} {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("Load() error %q, want %q in it", err, want)
+				}
+			}
+		})
+	}
+}
+
+// A killed apply leaves at most the one file behind that the next one overwrites.
+func TestSaveLeavesNothingBehind(t *testing.T) {
+	dir := t.TempDir()
+	store := converge.OpenStore(dir)
+	left := filepath.Join(dir, "rulesets", ".site.json.new")
+	if err := errors.Join(os.Mkdir(filepath.Dir(left), 0o700), os.WriteFile(left, []byte("half a rec"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := store.Save(converge.Record{Name: "site", Version: "1.0.0"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := load(t, store); len(r) != 1 || r[0].Version != "1.0.0" {
+		t.Errorf("records %+v, want that of site", r)
+	}
+	files, err := os.ReadDir(filepath.Dir(left))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != 1 {
+		t.Errorf("%d files in the folder of records, want one: %v", len(files), files)
+	}
 }
