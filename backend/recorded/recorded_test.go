@@ -288,6 +288,14 @@ func TestLoadErrors(t *testing.T) {
 			"of another variant", write("other", "-- meta.json --\n{\"formatVersion\": 1, \"variant\": \"iptables-nft\"}\n"), ir.IptablesLegacy,
 			"the snapshot is of iptables-nft, not of iptables-legacy",
 		},
+		{
+			"of no variant", write("escape", "-- meta.json --\n{\"formatVersion\": 1, \"variant\": \"\\u001b[31mnft\"}\n"), "",
+			`"\x1b[31mnft" is no variant of iptables`,
+		},
+		{
+			"a member twice", write("doubled", "-- meta.json --\n{\"formatVersion\": 1, \"variant\": \"iptables-nft\"}\n"+
+				"-- iptables-save --\n-- iptables-save --\n"), "", "holds iptables-save twice",
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, list, err := Load(c.path, c.variant)

@@ -16,7 +16,12 @@ import (
 func (l *loader) archive(path, text string, a *txtar.Archive) {
 	members := map[string]*diag.File{}
 	for _, f := range a.Files {
-		members[f.Name] = member(path, text, f)
+		file := member(path, text, f)
+		if members[f.Name] != nil {
+			l.list.Errorf(diag.SnapshotText, start(file), "the archive holds %s twice", f.Name)
+			return
+		}
+		members[f.Name] = file
 	}
 	var m meta
 	if !l.decode(members[metaName], &m) {
@@ -25,6 +30,10 @@ func (l *loader) archive(path, text string, a *txtar.Archive) {
 	if m.FormatVersion != FormatVersion {
 		l.list.Errorf(diag.SnapshotText, start(members[metaName]), "format version %d is not known; this program reads version %d",
 			m.FormatVersion, FormatVersion)
+		return
+	}
+	if m.Variant != ir.IptablesNFT && m.Variant != ir.IptablesLegacy {
+		l.list.Errorf(diag.SnapshotText, start(members[metaName]), "%q is no variant of iptables", m.Variant)
 		return
 	}
 	if l.snap.Variant != "" && l.snap.Variant != m.Variant {
