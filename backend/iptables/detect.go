@@ -141,7 +141,11 @@ func (d *detector) byProgram(ctx context.Context) (ir.Variant, string, error) {
 	if err == nil {
 		return v, why, nil
 	}
-	return d.answer(ctx, ir.IptablesLegacy, "no rule stands anywhere, and only legacy tools are there")
+	v, why, legacy := d.answer(ctx, ir.IptablesLegacy, "no rule stands anywhere, and only legacy tools are there")
+	if legacy != nil {
+		return "", "", err // neither can be worked with
+	}
+	return v, why, nil
 }
 
 // answer makes sure that the variant can be worked with.

@@ -47,6 +47,16 @@ func TestDetect(t *testing.T) {
 	}
 }
 
+// Without any tool the reason does not speak of tools that are there.
+func TestDetectWithoutTools(t *testing.T) {
+	ns := netns.ForTest(t)
+	_, _, err := Detect(context.Background(), Options{Runner: programs{}, NetNS: ns.Do})
+	var missing *MissingToolError
+	if !errors.As(err, &missing) || strings.Contains(err.Error(), "legacy tools are there") {
+		t.Errorf("Detect error = %v, want a missing tool, and none that is there", err)
+	}
+}
+
 // programs is a Runner on a machine on which these programs only are installed:
 // name (with the first argument for multi-call programs) to version.
 type programs map[string]string
