@@ -84,7 +84,7 @@ func asPlanFile(f *diag.File) (*planFile, error) {
 	if err := dec.Decode(&p); err != nil {
 		return nil, fmt.Errorf("reading the stored plan %s: %w", f.Name(), err)
 	}
-	if p.Kind != planFileKind || p.BaseDigest == "" || p.Backend == "" || dec.More() {
+	if p.Kind != planFileKind || p.BaseDigest == "" || p.Backend == "" || p.Backend != p.Plan.Backend || len(p.Rulesets) == 0 || dec.More() {
 		return nil, fmt.Errorf("%s is no stored plan that this program knows", f.Name())
 	}
 	return &p, nil
