@@ -73,6 +73,9 @@ type Plan struct {
 	// Adopted and Collected are what a removal leaves as it is.
 	LeftAsIs []string
 
+	// removal tells that nothing of the rulesets is to stand.
+	removal bool
+
 	attributionLive, attributionPlanned *recognize.Table
 	owns                                func(chain string) bool
 	shared                              func(ir.ChainKey) bool
@@ -98,7 +101,7 @@ func NewPlan(programs []*Program, snap *ir.Snapshot, opt PlanOptions) *Plan {
 	pl := &planner{programs: programs, snap: snap, opt: opt}
 	pl.plan = &Plan{
 		Variant: snap.Variant, Source: snap.Source, Live: snap.State, Planned: snap.State,
-		Diags: &diag.List{},
+		Diags: &diag.List{}, removal: opt.Remove,
 	}
 	pl.run()
 	return pl.plan

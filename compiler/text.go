@@ -284,6 +284,8 @@ func (t *textWriter) summary() {
 	switch {
 	case t.plan.Diags.HasErrors():
 		t.printf("\nnothing is applied: the plan has errors\n")
+	case t.plan.Empty() && t.plan.removal:
+		t.printf("\nnothing to do: nothing of the rulesets stands\n")
 	case t.plan.Empty():
 		t.printf("\nnothing to do: the host is as declared\n")
 	default:
