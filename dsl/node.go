@@ -217,6 +217,13 @@ func (l *loader) properties(p int) (start, propEnd int, tagged bool) {
 	propEnd = p
 	for p < len(l.text) && (l.text[p] == '&' || l.text[p] == '!') {
 		q := l.wordEnd(p)
+		if l.text[p] == '&' {
+			// yaml.v3 ends an anchor at the first other character, and takes a colon there.
+			q = p + 1
+			for q < len(l.text) && anchorByte(l.text[q]) {
+				q++
+			}
+		}
 		if i := strings.IndexByte(l.text[p:lineEnd(l.text, p)], '>'); i > 0 && strings.HasPrefix(l.text[p:], "!<") {
 			q = p + i + 1
 		}
@@ -228,6 +235,11 @@ func (l *loader) properties(p int) (start, propEnd int, tagged bool) {
 		p = l.skipSpace(q)
 	}
 	return p, propEnd, tagged
+}
+
+// anchorByte tells what yaml.v3 takes as part of an anchor's name.
+func anchorByte(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || c == '-'
 }
 
 func isFlow(c byte) bool { return c == ',' || c == '[' || c == ']' || c == '{' || c == '}' }

@@ -140,7 +140,7 @@ func (r *reader) expr(n *node, from, to int) *Expr {
 	raw := r.text[start:end]
 	switch worst {
 	case pieceSame:
-		return &Expr{Source: raw, Span: r.file.Span(start, end), Exact: true}
+		return r.exact(raw, start, end)
 	case pieceFold:
 		inString, comment := celBreaks(raw)
 		if comment.end > 0 && n.style&yaml.LiteralStyle == 0 {
@@ -151,7 +151,7 @@ func (r *reader) expr(n *node, from, to int) *Expr {
 		if inString {
 			return whole
 		}
-		return &Expr{Source: raw, Span: r.file.Span(start, end), Exact: true}
+		return r.exact(raw, start, end)
 	}
 	return whole
 }
@@ -183,4 +183,11 @@ func (r *reader) parts(n *node, allowed bool, what string) []Part {
 		}
 	}
 	return out
+}
+
+// exact is an expression that is a piece of the file. Bytes that are no text were
+// reported and stand for others here; then the piece is not exact.
+func (r *reader) exact(raw string, start, end int) *Expr {
+	at := r.file.Span(start, end)
+	return &Expr{Source: raw, Span: at, Exact: raw == at.Text()}
 }
