@@ -108,20 +108,9 @@ func (p *parser) core(o *coreOption, w Word, not bool) *Error {
 	a := &p.arg
 	*a = arg{at: w, not: not}
 	if o.words > 0 {
-		v, err := p.next(w)
-		if err != nil {
+		if err := p.firstValue(a, o.not); err != nil {
 			return err
 		}
-		if v.Text == "!" && !v.Literal && !v.Quoted && o.not {
-			if not {
-				return errorAt(v, diag.RuleText, "two `!` for one option")
-			}
-			a.not = true
-			if v, err = p.next(w); err != nil {
-				return err
-			}
-		}
-		a.v = v
 	}
 	if a.not && !o.not {
 		return errorAt(w, diag.RuleText, "%s cannot be negated", w.Text)

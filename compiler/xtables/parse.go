@@ -381,27 +381,36 @@ func ownerOf(name string, f ir.Family) string {
 	return owner
 }
 
+// firstValue reads the first argument of the option in a, and an exclamation mark
+// at its old place: --dport ! 80.
+func (p *parser) firstValue(a *arg, negatable bool) *Error {
+	v, err := p.next(a.at)
+	if err != nil {
+		return err
+	}
+	if v.Text == "!" && !v.Literal && !v.Quoted && negatable {
+		if a.not {
+			return errorAt(v, diag.RuleText, "two `!` for one option")
+		}
+		a.not = true
+		if v, err = p.next(a.at); err != nil {
+			return err
+		}
+	}
+	a.v = v
+	return nil
+}
+
 // module reads the arguments of a module's option.
 func (p *parser) module(x *instance, i int, w Word, not bool) *Error {
 	o := &x.mod.options[i]
 	a := &p.arg
 	*a = arg{opt: o, at: w, not: not}
 	if o.words > 0 {
-		v, err := p.next(w)
+		err := p.firstValue(a, o.not)
 		if err != nil {
 			return err
 		}
-		if v.Text == "!" && !v.Literal && !v.Quoted && o.not {
-			// The old place of the exclamation mark: --dport ! 80.
-			if not {
-				return errorAt(v, diag.RuleText, "two `!` for one option")
-			}
-			a.not = true
-			if v, err = p.next(w); err != nil {
-				return err
-			}
-		}
-		a.v = v
 		if o.words > 1 {
 			if a.v2, err = p.next(w); err != nil {
 				return err
