@@ -22,8 +22,10 @@ func (a *apply) write(ctx context.Context, plan *compiler.Plan, snap *ir.Snapsho
 	if err := a.recordIntent(snap); err != nil {
 		return true, err
 	}
-	if a.wrote == nil {
-		a.wrote = snap
+	if a.committed == 0 {
+		a.wrote, a.base = snap, plan
+	} else {
+		a.wrote = a.base.RestoreAlso(a.wrote, plan)
 	}
 	a.sent = sent{}
 	a.out.Rounds++
