@@ -80,7 +80,7 @@ func TestWriteLoadFixpoint(t *testing.T) {
 				if auto := load(t, host, ""); v == auto.Variant {
 					return // the same as without asking
 				}
-				text, err := Write(first)
+				text, err := Write(first, WriteOptions{Counters: true})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -96,7 +96,7 @@ func TestWriteLoadFixpoint(t *testing.T) {
 						t.Errorf("what was written comes back changed (-first +second):\n%.3000s", d)
 					}
 				}
-				again, err := Write(second)
+				again, err := Write(second, WriteOptions{Counters: true})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -129,7 +129,7 @@ func checkPlaces(t *testing.T, s *ir.Snapshot) {
 // natives lists the native rules of a state: chain, position, expression.
 func natives(s *ir.State) []string {
 	var out []string
-	for _, n := range nativeRules(s, false) {
+	for _, n := range nativeRules(s, false, WriteOptions{Counters: true}) {
 		out = append(out, n.Family+" "+n.Table+" "+n.Chain+" "+n.Expr+" "+n.Comment)
 	}
 	return out

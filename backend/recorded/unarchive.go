@@ -61,7 +61,7 @@ func (l *loader) archive(path, text string, a *txtar.Archive) {
 	// What reading the members said was said when the snapshot was made.
 	l.snap.Warnings = m.Warnings
 	l.snap.Variant, l.snap.Why, l.snap.Generation, l.snap.Tools = m.Variant, m.Why, m.Generation, m.Tools
-	l.snap.Host = m.Host.host()
+	l.snap.Host, l.snap.Redacted = m.Host.host(), m.Redacted
 	l.snap.Facts = plainFacts(m.Facts)
 	l.snap.Scope = m.Scope.scope()
 }

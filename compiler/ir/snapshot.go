@@ -29,6 +29,9 @@ type Snapshot struct {
 	Others *State
 	// Why says how Variant was chosen, as a clause for people; empty if nobody chose.
 	Why string
+	// Redacted tells that addresses in it are pseudonyms: they stand to each other as
+	// the host's addresses do.
+	Redacted bool
 	// Host is the rest of the machine; nil if nobody looked beyond the tables.
 	Host *Host
 	// Source is the name of the file or folder that it was read from; empty for a
