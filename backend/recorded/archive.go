@@ -14,8 +14,9 @@ import (
 	"hookline/dsl/diag"
 )
 
-// FormatVersion of the files that Write makes.
-const FormatVersion = 1
+// FormatVersion of the files that Write makes. Load reads all up to it: version 1
+// had no host.
+const FormatVersion = 2
 
 // The members of a file that Write makes; saves of the other variant stand
 // behind otherPrefix.
@@ -34,6 +35,7 @@ const (
 type meta struct {
 	FormatVersion int               `json:"formatVersion"`
 	Variant       ir.Variant        `json:"variant"`
+	Why           string            `json:"why,omitempty"`
 	Generation    uint32            `json:"generation,omitempty"`
 	Scope         metaScope         `json:"scope"`
 	Tools         map[string]string `json:"tools,omitempty"`
@@ -42,6 +44,9 @@ type meta struct {
 	SetsRead      bool              `json:"setsRead"`
 	State         metaState         `json:"state"`
 	Other         *metaState        `json:"other,omitempty"`
+	Host          *metaHost         `json:"host,omitempty"`
+	// Redacted tells that addresses are pseudonyms.
+	Redacted bool `json:"redacted,omitempty"`
 }
 
 // metaState says of a state what its saves do not.
@@ -70,6 +75,7 @@ type metaScope struct {
 	Tables   []metaTableScope `json:"tables,omitempty"`
 	Sets     []string         `json:"sets,omitempty"`
 	AllSets  bool             `json:"allSets,omitempty"`
+	Whole    bool             `json:"whole,omitempty"`
 }
 
 type metaTableScope struct {
@@ -96,17 +102,53 @@ type nativeRule struct {
 	Bytes    uint64 `json:"bytes,omitempty"`
 }
 
-// Write prints a snapshot as one file that people can review and Load reads.
-func Write(s *ir.Snapshot) ([]byte, error) {
-	m := meta{
-		FormatVersion: FormatVersion, Variant: s.Variant, Generation: s.Generation, Scope: scopeMeta(s.Scope),
-		Tools: s.Tools, Facts: s.Facts, Warnings: s.Warnings, SetsRead: s.State.SetsRead, State: stateMeta(s.State),
+// WriteOptions say how a snapshot is written.
+type WriteOptions struct {
+	// Counters keeps the counters of rules and policies and the kernel's generation:
+	// numbers that differ from one moment to the next.
+	Counters bool
+	// Redact gives addresses pseudonyms, and the host another name (see backend/redact).
+	Redact bool
+}
+
+// Write prints a snapshot as one file that people can review and Load reads. What
+// Load makes of it is written again to the same bytes.
+func Write(s *ir.Snapshot, opt WriteOptions) ([]byte, error) {
+	var a *txtar.Archive
+	var err error
+	if opt.Redact {
+		a, err = redactedArchive(s, opt)
+	} else {
+		a, err = archive(s, opt)
 	}
-	native := nativeRules(s.State, false)
+	if err != nil {
+		return nil, err
+	}
+	out := txtar.Format(a)
+	// A text with a line like a member's head would come back in pieces.
+	if back := txtar.Parse(out); !slices.EqualFunc(a.Files, back.Files, func(x, y txtar.File) bool {
+		return x.Name == y.Name && bytes.Equal(bytes.TrimSuffix(x.Data, []byte("\n")), bytes.TrimSuffix(y.Data, []byte("\n")))
+	}) {
+		return nil, fmt.Errorf("writing a snapshot: a rule holds a line of the form `-- NAME --`")
+	}
+	return out, nil
+}
+
+// archive is the members of a snapshot's file.
+func archive(s *ir.Snapshot, opt WriteOptions) (*txtar.Archive, error) {
+	m := meta{
+		FormatVersion: FormatVersion, Variant: s.Variant, Why: s.Why, Generation: s.Generation, Scope: scopeMeta(s.Scope),
+		Tools: s.Tools, Facts: s.Facts, Warnings: s.Warnings, SetsRead: s.State.SetsRead, State: stateMeta(s.State),
+		Host: hostMeta(s.Host), Redacted: s.Redacted || opt.Redact,
+	}
+	if !opt.Counters {
+		m.Generation = 0
+	}
+	native := nativeRules(s.State, false, opt)
 	if s.Others != nil {
 		o := stateMeta(s.Others)
 		m.Other = &o
-		native = append(native, nativeRules(s.Others, true)...)
+		native = append(native, nativeRules(s.Others, true, opt)...)
 	}
 	a := &txtar.Archive{}
 	add := func(name string, data []byte) {
@@ -119,7 +161,7 @@ func Write(s *ir.Snapshot) ([]byte, error) {
 		return nil, fmt.Errorf("writing a snapshot: %w", err)
 	}
 	add(metaName, doc)
-	writeSaves(add, "", s.State)
+	writeSaves(add, "", s.State, opt)
 	add(ipsetName, []byte(writeSets(s.State.Sets)))
 	if len(native) > 0 {
 		if doc, err = indent(native); err != nil {
@@ -128,19 +170,12 @@ func Write(s *ir.Snapshot) ([]byte, error) {
 		add(nativeName, doc)
 	}
 	if s.Others != nil {
-		writeSaves(add, otherPrefix, s.Others)
+		writeSaves(add, otherPrefix, s.Others, opt)
 	}
 	add(valuesName, []byte(s.Values))
 	add(factsName, []byte(s.FactsText))
 
-	out := txtar.Format(a)
-	// A text with a line like a member's head would come back in pieces.
-	if back := txtar.Parse(out); !slices.EqualFunc(a.Files, back.Files, func(x, y txtar.File) bool {
-		return x.Name == y.Name && bytes.Equal(bytes.TrimSuffix(x.Data, []byte("\n")), bytes.TrimSuffix(y.Data, []byte("\n")))
-	}) {
-		return nil, fmt.Errorf("writing a snapshot: a rule holds a line of the form `-- NAME --`")
-	}
-	return out, nil
+	return a, nil
 }
 
 // indent prints JSON for people, with <, > and & as they are.
@@ -153,16 +188,33 @@ func indent(v any) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func writeSaves(add func(string, []byte), prefix string, s *ir.State) {
+func writeSaves(add func(string, []byte), prefix string, s *ir.State, opt WriteOptions) {
 	readable := &ir.State{}
 	for _, t := range s.Tables {
-		if t.Unreadable == "" {
+		switch {
+		case t.Unreadable != "":
+		case opt.Counters:
 			readable.Tables = append(readable.Tables, t)
+		default:
+			readable.Tables = append(readable.Tables, still(t))
 		}
 	}
-	opt := iptables.WriteOptions{Counters: true}
-	add(prefix+v4Name, []byte(iptables.WriteSave(readable, ir.IPv4, opt)))
-	add(prefix+v6Name, []byte(iptables.WriteSave(readable, ir.IPv6, opt)))
+	form := iptables.WriteOptions{Counters: opt.Counters}
+	add(prefix+v4Name, []byte(iptables.WriteSave(readable, ir.IPv4, form)))
+	add(prefix+v6Name, []byte(iptables.WriteSave(readable, ir.IPv6, form)))
+}
+
+// still is a table whose policies have counted nothing.
+func still(t *ir.Table) *ir.Table {
+	t = t.Clone()
+	for i, c := range t.Chains {
+		if c.Packets > 0 || c.Bytes > 0 {
+			u := *c
+			u.Packets, u.Bytes = 0, 0
+			t.Chains[i] = &u
+		}
+	}
+	return t
 }
 
 func stateMeta(s *ir.State) metaState {
@@ -179,7 +231,7 @@ func stateMeta(s *ir.State) metaState {
 	return m
 }
 
-func nativeRules(s *ir.State, other bool) []nativeRule {
+func nativeRules(s *ir.State, other bool, opt WriteOptions) []nativeRule {
 	var out []nativeRule
 	for _, t := range s.Tables {
 		for _, c := range t.Chains {
@@ -187,9 +239,13 @@ func nativeRules(s *ir.State, other bool) []nativeRule {
 				if r.Native == nil || t.Unreadable != "" {
 					continue
 				}
-				out = append(out, nativeRule{
+				n := nativeRule{
 					other, t.Family.String(), t.Name, c.Name, i, r.Native.Handle, r.Native.Expr, r.Native.Comment, r.Packets, r.Bytes,
-				})
+				}
+				if !opt.Counters {
+					n.Packets, n.Bytes = 0, 0
+				}
+				out = append(out, n)
 			}
 		}
 	}
@@ -197,7 +253,7 @@ func nativeRules(s *ir.State, other bool) []nativeRule {
 }
 
 func scopeMeta(s ir.Scope) metaScope {
-	m := metaScope{Families: familyNames(s.Families), All: s.All, Sets: s.Sets, AllSets: s.AllSets}
+	m := metaScope{Families: familyNames(s.Families), All: s.All, Sets: s.Sets, AllSets: s.AllSets, Whole: s.Whole}
 	for k, t := range s.Tables {
 		m.Tables = append(m.Tables, metaTableScope{k.Family.String(), k.Name, t.All, t.Chains, t.Globs, t.Refs, t.RefsTo})
 	}

@@ -80,7 +80,7 @@ func TestWriteLoadFixpoint(t *testing.T) {
 				if auto := load(t, host, ""); v == auto.Variant {
 					return // the same as without asking
 				}
-				text, err := Write(first)
+				text, err := Write(first, WriteOptions{Counters: true})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -96,7 +96,7 @@ func TestWriteLoadFixpoint(t *testing.T) {
 						t.Errorf("what was written comes back changed (-first +second):\n%.3000s", d)
 					}
 				}
-				again, err := Write(second)
+				again, err := Write(second, WriteOptions{Counters: true})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -129,7 +129,7 @@ func checkPlaces(t *testing.T, s *ir.Snapshot) {
 // natives lists the native rules of a state: chain, position, expression.
 func natives(s *ir.State) []string {
 	var out []string
-	for _, n := range nativeRules(s, false) {
+	for _, n := range nativeRules(s, false, WriteOptions{Counters: true}) {
 		out = append(out, n.Family+" "+n.Table+" "+n.Chain+" "+n.Expr+" "+n.Comment)
 	}
 	return out
@@ -276,7 +276,9 @@ func TestLoadErrors(t *testing.T) {
 		{"another backend", dir, ir.NFT, "is no variant of iptables"},
 		{"broken gzip", write("x.gz", "this is no gzip"), "", "gzip: invalid header"},
 		{"no save", write("junk", "hello\n"), "", "junk:1:1"},
-		{"JSON", write("x.json", `{"nftables": []}`), "", "this is JSON"},
+		{"JSON", write("x.json", `{"formatVersion": 1}`), "", "this is JSON, but no listing of nft"},
+		{"a broken listing", write("y.json", `{"nftables": [}`), "", "y.json:1:15: reading an nft listing"},
+		{"a listing for legacy", write("z.json", `{"nftables": []}`), ir.IptablesLegacy, "says nothing about legacy tables"},
 		{"newer format", write("v9", "-- meta.json --\n{\"formatVersion\": 9}\n"), "", "v9:2:1"},
 		{"broken meta", write("bad", "-- meta.json --\n{\"formatVersion\": \"x\"}\n"), "", "not what a snapshot holds here"},
 		{"unknown key", write("key", "-- meta.json --\n{\"colour\": 1}\n"), "", "colour"},
