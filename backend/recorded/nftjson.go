@@ -3,6 +3,7 @@ package recorded
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"hookline/compiler/ir"
@@ -13,6 +14,12 @@ type listing struct {
 	rules map[ir.ChainKey][]listedRule
 	// tables that the listing names.
 	tables map[ir.TableKey]bool
+	// all is every table, those of other programs too; chains are the names of all
+	// chains of iptables' tables.
+	all    []ir.NFTTable
+	chains map[ir.TableKey][]string
+	// tool is the nft that printed it.
+	tool string
 }
 
 // listedRule is one rule of a listing.
@@ -29,10 +36,12 @@ type statement map[string]json.RawMessage
 func parseListing(text string) (*listing, error) {
 	var doc struct {
 		Nftables []struct {
-			Table *struct {
+			Metainfo *listedTool
+			Table    *struct {
 				Family, Name string
 			}
-			Rule *struct {
+			Chain *listedChain
+			Rule  *struct {
 				Family, Table, Chain, Comment string
 				Handle                        uint64
 				Expr                          []statement
@@ -42,9 +51,19 @@ func parseListing(text string) (*listing, error) {
 	if err := json.Unmarshal([]byte(text), &doc); err != nil {
 		return nil, fmt.Errorf("reading an nft listing: %w", err)
 	}
-	out := &listing{rules: map[ir.ChainKey][]listedRule{}, tables: map[ir.TableKey]bool{}}
+	if doc.Nftables == nil {
+		return nil, errors.New("this is JSON, but no listing of nft: it has no key \"nftables\"")
+	}
+	out := &listing{rules: map[ir.ChainKey][]listedRule{}, tables: map[ir.TableKey]bool{}, chains: map[ir.TableKey][]string{}, all: []ir.NFTTable{}}
 	for _, o := range doc.Nftables {
+		if o.Metainfo != nil {
+			out.tool = o.Metainfo.String()
+		}
+		if o.Chain != nil {
+			out.chain(o.Chain)
+		}
 		if o.Table != nil {
+			out.table(o.Table.Family, o.Table.Name)
 			if key, ok := tableKey(o.Table.Family, o.Table.Name); ok {
 				out.tables[key] = true
 			}
@@ -52,6 +71,7 @@ func parseListing(text string) (*listing, error) {
 		if o.Rule == nil {
 			continue
 		}
+		out.count(o.Rule.Family, o.Rule.Table, o.Rule.Chain, o.Rule.Comment)
 		key, ok := tableKey(o.Rule.Family, o.Rule.Table)
 		if !ok {
 			continue
@@ -59,6 +79,7 @@ func parseListing(text string) (*listing, error) {
 		chain := ir.ChainKey{Family: key.Family, Table: key.Name, Chain: o.Rule.Chain}
 		out.rules[chain] = append(out.rules[chain], listedRule{o.Rule.Handle, o.Rule.Comment, nativeStatement(o.Rule.Expr)})
 	}
+	ir.SortNFTTables(out.all)
 	return out, nil
 }
 
