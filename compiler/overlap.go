@@ -3,9 +3,11 @@ package compiler
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"hookline/compiler/ir"
 	"hookline/compiler/participant"
+	"hookline/compiler/recognize"
 	"hookline/dsl/diag"
 )
 
@@ -130,13 +132,14 @@ func (pl *planner) checkOtherVariant() {
 	if pl.snap.Variant == ir.IptablesLegacy {
 		other = ir.IptablesNFT
 	}
-	n := 0
+	chains, rules := 0, 0
 	for _, t := range pl.snap.Others.Tables {
 		for _, c := range t.Chains {
+			rules += len(c.Rules)
 			if ir.IsBuiltin(t.Name, c.Name) {
 				continue
 			}
-			n++
+			chains++
 			if p := pl.ownerOf(c.Name); p != nil {
 				pl.diags().Errorf(diag.OtherBackend, p.Span, "chain %s of table %s of %s is ours and stands in %s, but the plan is for %s",
 					c.Name, t.Name, t.Family, other, pl.snap.Variant).
@@ -144,7 +147,43 @@ func (pl *planner) checkOtherVariant() {
 			}
 		}
 	}
-	if n > 0 {
-		pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %d chains stand beside the %s ones that the plan is for", other, n, pl.snap.Variant)
+	if chains+rules > 0 {
+		pl.mixedBackends(other, chains, rules)
 	}
 }
+
+// mixedBackends warns of what stands in the other variant's tables, and says who
+// wrote it. Programs that write without chains of their own leave rules in
+// built-in chains only (flannel before 0.20).
+func (pl *planner) mixedBackends(other ir.Variant, chains, rules int) {
+	var have []string
+	if chains > 0 {
+		have = append(have, count(chains, "chain"))
+	}
+	if rules > 0 {
+		have = append(have, count(rules, "rule"))
+	}
+	d := pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %s stand beside the %s ones that the plan is for: packets go through both",
+		other, strings.Join(have, " and "), pl.snap.Variant)
+	named := 0
+	for _, f := range recognize.New(pl.cat, Fields).State(pl.snap.Others).Participants() {
+		var what []string
+		if f.Chains > 0 {
+			what = append(what, count(f.Chains, "chain"))
+		}
+		if f.Rules > 0 {
+			what = append(what, count(f.Rules, "rule"))
+		}
+		if len(what) > 0 {
+			d.Note(diag.Span{}, "of these, %s: %s", f.Name, strings.Join(what, ", "))
+		}
+		named += f.Rules
+	}
+	if rest := rules - named; named > 0 && rest > 0 {
+		d.Note(diag.Span{}, "of these, unknown: %s", count(rest, "rule"))
+	}
+	d.WithHelp("nothing is planned there; %s shows it, and what nobody uses any more is best deleted", saveTool(other))
+}
+
+// saveTool is the tool that prints a variant's tables.
+func saveTool(v ir.Variant) string { return string(v) + "-save" }

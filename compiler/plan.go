@@ -203,6 +203,7 @@ func (pl *planner) run() {
 	pl.solve()
 	pl.write()
 	pl.predict()
+	pl.hostLint()
 	pl.constraints()
 	pl.views()
 	pl.leftAsIs()

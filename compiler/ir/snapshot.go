@@ -34,9 +34,21 @@ type Snapshot struct {
 	Redacted bool
 	// Host is the rest of the machine; nil if nobody looked beyond the tables.
 	Host *Host
+	// NFTNames are the tables of nftables as nft(8) names them ("ip filter"), sorted; nil
+	// if nobody looked. Ask NFTTable, which knows Host too.
+	NFTNames []string
 	// Source is the name of the file or folder that it was read from; empty for a
 	// live host.
 	Source string
+}
+
+// NFTTable tells whether a table of nftables stands, by the name that nft(8) gives
+// it: "ip filter". It is false where nobody looked.
+func (s *Snapshot) NFTTable(name string) bool {
+	if s.Host != nil && slices.ContainsFunc(s.Host.NFTTables, func(t NFTTable) bool { return t.Key() == name }) {
+		return true
+	}
+	return slices.Contains(s.NFTNames, name)
 }
 
 // Scope says what is to be read. The zero Scope asks for everything.

@@ -139,6 +139,12 @@ type Mark struct {
 	Mask  Word `json:"mask"`
 	// Use says what for.
 	Use string `json:"use"`
+	// WholeIn are nftables tables ("ip x") in which the program compares the whole mark
+	// with Value, so that any bit outside of Mask hides its own from it.
+	WholeIn []string `json:"wholeIn,omitempty"`
+	// Hidden says what the program does then, as a clause with the program as its
+	// subject: "masquerades the packet once more".
+	Hidden string `json:"hidden,omitempty"`
 }
 
 // Killed is a substring that gets a rule deleted.
@@ -243,6 +249,14 @@ func (e *Entry) check() error {
 	for _, m := range e.Marks {
 		if m.Value&^m.Mask != 0 || m.Mask == 0 || m.Use == "" {
 			bad("marks: 0x%x/0x%x needs a mask that covers its value, and a use", uint32(m.Value), uint32(m.Mask))
+		}
+		for _, t := range m.WholeIn {
+			if !slices.Contains(e.NFTTables, t) {
+				bad("marks: wholeIn names %q, which is not among nftTables", t)
+			}
+		}
+		if (len(m.WholeIn) > 0) != (m.Hidden != "") {
+			bad("marks: wholeIn and hidden do not go together")
 		}
 	}
 	for _, k := range e.Killed {

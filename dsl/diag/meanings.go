@@ -56,6 +56,7 @@ var Codes = []CodeInfo{
 	{MarkCollision, "The mark uses bits that another program uses."},
 	{AdoptOwned, "An adopted or collected chain is one that the ruleset owns."},
 	{JumpForeign, "A rule jumps into a chain of another program."},
+	{IdleChain, "A chain that a program gives to its users is filled, and nothing jumps to it."},
 
 	{UnknownReference, "A reference of a placement is neither a participant nor a known chain."},
 	{MissingReference, "A reference of a placement is not on the host."},
