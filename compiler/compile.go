@@ -162,7 +162,7 @@ func ruleGlob(g *dsl.RuleGlob) *participant.RuleGlob {
 func (c *compilation) names() {
 	p, cat := c.prog, c.prog.Catalogue
 	if c.doc.Name != nil {
-		if sub, why, found := cat.ReservedSubstring(anchorComment + p.Name); found {
+		if sub, why, found := cat.ReservedSubstring(AnchorComment + p.Name); found {
 			c.diags.Errorf(diag.ReservedSubstring, c.doc.Name.Span, "a ruleset's name stands in its jumps' comments, and %s", why).
 				WithHelp("use a name without %q", sub)
 		}
