@@ -108,7 +108,7 @@ func (c *compilation) targetAllowed(k ir.ChainKey, d *dsl.Anchor, target string,
 	t.Chain = target
 	declared := c.prog.Chain(t) != nil
 	switch {
-	case adopt && (c.prog.Owns.Chain(target) || c.prog.declares(target)):
+	case adopt && c.prog.OwnsChain(target):
 		c.diags.Errorf(diag.AdoptOwned, d.Jump.Span, "%s is a chain of this ruleset: its jumps are anchors", target).
 			WithHelp("put it under anchors")
 		return false

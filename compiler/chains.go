@@ -25,7 +25,7 @@ func (c *compilation) chain(f ir.Family, table string, d *dsl.Chain) {
 		return
 	}
 	ch := &Chain{Key: key, Span: d.Name.Span}
-	c.prog.Chains = append(c.prog.Chains, ch)
+	c.prog.addChain(ch)
 	for i, r := range d.Rules {
 		label := fmt.Sprintf("#%d", i+1)
 		if r.Name != nil {
@@ -256,7 +256,7 @@ func (c *compilation) helperChains(k ir.ChainKey, chains []lower.HelperChain, sp
 		for _, s := range h.Specs {
 			c.add(hc, s, span, label)
 		}
-		c.prog.Chains = append(c.prog.Chains, hc)
+		c.prog.addChain(hc)
 	}
 }
 

@@ -70,11 +70,18 @@ func (s *Scope) Want(k ChainKey) {
 func (s *Scope) WantAll(k TableKey) { s.table(k).All = true }
 
 // WantGlob adds chains by glob, and everything that refers to them.
-func (s *Scope) WantGlob(k TableKey, glob string) {
+func (s *Scope) WantGlob(k TableKey, globs ...string) {
 	t := s.table(k)
 	t.Refs = true
-	if !slices.Contains(t.Globs, glob) {
-		t.Globs = append(t.Globs, glob)
+	known := map[string]bool{}
+	for _, g := range t.Globs {
+		known[g] = true
+	}
+	for _, g := range globs {
+		if !known[g] {
+			t.Globs = append(t.Globs, g)
+			known[g] = true
+		}
 	}
 }
 
