@@ -11,9 +11,9 @@ import (
 	"hookline/dsl/diag"
 )
 
-// anchorComment is the beginning of the comment on every jump of ours; the
+// AnchorComment is the beginning of the comment on every jump of ours; the
 // ruleset's name follows.
-const anchorComment = "hookline:"
+const AnchorComment = "hookline:"
 
 // Fields is how the compiler decodes rules for recognition.
 func Fields(f ir.Family, r *ir.Rule) recognize.Fields {
@@ -100,7 +100,7 @@ func (pl *planner) isOurs(ruleset string) bool {
 // rulesetOf is the name in the rule's own comment, or "".
 func rulesetOf(s *ir.Spec) string {
 	for _, c := range s.Comments() {
-		if name, ok := strings.CutPrefix(c, anchorComment); ok {
+		if name, ok := strings.CutPrefix(c, AnchorComment); ok {
 			return name
 		}
 	}
@@ -138,7 +138,7 @@ func (pl *planner) ownAnchors(h *hookPlan, specs []*ir.Spec) map[int]bool {
 			continue
 		}
 		want := xtables.KeyNoComment(a.Rule.Spec, h.key.Family)
-		in := place.Anchor{Name: a.Name, Span: a.Span, Text: a.Rule.Text, At: a.At, Collapse: true, Force: a.Force}
+		in := place.Anchor{Name: a.Name, Span: a.Span, Text: a.Rule.Text, At: a.At, Collapse: a.Collapse, Force: a.Force}
 		for i, s := range specs {
 			if s != nil && !claimed[i] && !pl.elsewhere(s) && xtables.KeyNoComment(s, h.key.Family) == want {
 				claimed[i] = true

@@ -51,7 +51,7 @@ func (pl *planner) writeChains(t *tablePlan) {
 	var ensure, fill []ir.Op
 	for _, c := range t.wants {
 		rules := pl.chainRules(t, c)
-		live := t.live.Chain(c.Key.Chain)
+		live := t.standing[c.Key.Chain]
 		if live != nil && !live.Read && live.Unreadable == "" {
 			pl.diags().Errorf(diag.NotInSnapshot, c.Span, "chain %s was not read", c.Key)
 			continue

@@ -45,7 +45,7 @@ func (pl *planner) checkOverlap() bool {
 func Overlaps(programs []*Program, list *diag.List) {
 	for i, p := range programs {
 		for _, q := range programs {
-			placedWith(p, q.Name, func(chain string) bool { return q.Owns.Chain(chain) || q.declares(chain) }, list)
+			placedWith(p, q.Name, q.OwnsChain, list)
 		}
 		for _, q := range programs[:i] {
 			adoptedTwice(p, q, list)
@@ -54,7 +54,7 @@ func Overlaps(programs []*Program, list *diag.List) {
 					Note(q.Span, "the other one is here")
 				continue
 			}
-			if name := overlap(p, slices.Concat(q.Owns.Chains, q.names())); name != "" {
+			if name := overlap(p, slices.Concat(q.Owns.Chains, q.DeclaredNames())); name != "" {
 				list.Errorf(diag.OwnershipOverlap, p.Span, "rulesets %s and %s both own %s", p.Name, q.Name, name).
 					Note(q.Span, "%s is here", q.Name)
 			}
@@ -98,22 +98,11 @@ func adoptedTwice(p, q *Program, list *diag.List) {
 	}
 }
 
-// names are the declared chains' names.
-func (p *Program) names() []string {
-	var out []string
-	for _, c := range p.Chains {
-		if !slices.Contains(out, c.Key.Chain) {
-			out = append(out, c.Key.Chain)
-		}
-	}
-	return out
-}
-
 // overlap finds a name or glob of the list that meets a name or glob of the
 // program.
 func overlap(p *Program, globs []string) string {
 	for _, g := range globs {
-		for _, own := range slices.Concat(p.Owns.Chains, p.names()) {
+		for _, own := range slices.Concat(p.Owns.Chains, p.DeclaredNames()) {
 			if participant.Meet(own, g) {
 				return g
 			}

@@ -126,12 +126,14 @@ type planner struct {
 
 // tablePlan is the work on one table of one family.
 type tablePlan struct {
-	key   ir.TableKey
-	live  *ir.Table // nil if absent
-	wants []*Chain  // declared chains of this table
-	stale []*ir.Chain
-	given []*ir.Chain // chains given to users, no longer declared: emptied
-	hooks []*hookPlan
+	key  ir.TableKey
+	live *ir.Table // nil if absent
+	// standing are the chains of live by name.
+	standing map[string]*ir.Chain
+	wants    []*Chain // declared chains of this table
+	stale    []*ir.Chain
+	given    []*ir.Chain // chains given to users, no longer declared: emptied
+	hooks    []*hookPlan
 	// collects choose rules of others; chosen are the rules that go, by chain and
 	// index, emptied the chains that go with them.
 	collects []*Collect
@@ -268,7 +270,7 @@ func (pl *planner) mergeCatalogues() bool {
 // ownerOf finds the program whose chain this is; nil for a foreign chain.
 func (pl *planner) ownerOf(chain string) *Program {
 	for _, p := range pl.programs {
-		if p.Owns.Chain(chain) || p.declares(chain) {
+		if p.OwnsChain(chain) {
 			return p
 		}
 	}
@@ -338,6 +340,12 @@ func (pl *planner) table(k ir.TableKey) {
 		foreignRefs: map[string][]ruleAt{},
 	}
 	anchors := pl.anchorsHere(pl.placed(k))
+	if t.live != nil {
+		t.standing = make(map[string]*ir.Chain, len(t.live.Chains))
+		for _, c := range t.live.Chains {
+			t.standing[c.Name] = c
+		}
+	}
 	needed := len(t.wants) > 0 || len(anchors) > 0 || len(t.collects) > 0
 	if t.live != nil && t.live.Unreadable != "" {
 		if needed {
@@ -370,12 +378,16 @@ func (pl *planner) table(k ir.TableKey) {
 
 // findOwned lists the owned chains that stand and are not declared.
 func (pl *planner) findOwned(t *tablePlan) {
+	wanted := map[string]bool{}
+	for _, c := range t.wants {
+		wanted[c.Key.Chain] = true
+	}
 	for _, c := range t.live.Chains {
 		if ir.IsBuiltin(t.key.Name, c.Name) || !pl.owned(c.Name) {
 			continue
 		}
 		pl.plan.Owned = append(pl.plan.Owned, ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: c.Name})
-		if slices.ContainsFunc(t.wants, func(w *Chain) bool { return w.Key.Chain == c.Name }) {
+		if wanted[c.Name] {
 			continue
 		}
 		if given(pl.cat, c.Name) {
