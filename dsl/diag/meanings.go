@@ -58,7 +58,7 @@ var Codes = []CodeInfo{
 	{JumpForeign, "A rule jumps into a chain of another program."},
 
 	{UnknownReference, "A reference of a placement is neither a participant nor a known chain."},
-	{MissingReference, "A reference of a placement is not on the host."},
+	{MissingReference, "Other programs' rules that a placement or a constraint names are not on the host."},
 	{Held, "A jump is kept out, or where it is, until its reference appears."},
 	{CrossingBounds, "No place satisfies every bound of a placement."},
 	{UnstablePlacement, "Another program will undo the placement."},
