@@ -216,6 +216,12 @@ func (pl *planner) lost(n *naming) string {
 			return fmt.Sprintf("chain %s of %s stands in %s", c, n.participant, ir.TableKey{Family: n.key.Family, Name: t})
 		}
 	}
+	// Sets outlive what empties the tables.
+	for _, s := range pl.snap.State.Sets {
+		if h, ok := pl.cat.Set(s.Name); ok && h.Entry.Name == n.participant && (s.Family == 0 || s.Family == n.key.Family) {
+			return fmt.Sprintf("set %s of %s stands", s.Name, n.participant)
+		}
+	}
 	return ""
 }
 
@@ -320,7 +326,7 @@ func (pl *planner) reportBare(list []*naming) {
 	}
 	slices.Sort(names)
 	d := pl.diags().Warnf(diag.MissingReference, list[0].span,
-		"nothing of %s stands on this host, nor of any other program: it has just started, or its tables were emptied", and(names))
+		"nothing of %s stands in this host's tables, nor of any other program: it has just started, or they were emptied", and(names))
 	for i, n := range list {
 		families := []string{n.key.Family.String()}
 		same := func(o *naming) bool {

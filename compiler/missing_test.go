@@ -62,6 +62,7 @@ func TestMissing(t *testing.T) {
 		ruleset string
 		host    string
 		seen    []string
+		sets    []string
 		// want are the findings without their places, "info" for those that nothing is
 		// known about; lost is what verify and watch go by.
 		want []string
@@ -128,12 +129,12 @@ func TestMissing(t *testing.T) {
 		},
 		{
 			name: "nothing of anybody", ruleset: anchored(programs), host: save("filter: AGENT<INPUT"),
-			want: []string{"warning: nothing of calico, kube-proxy and portmap stands on this host, nor of any other program: it has just started, or its tables were emptied"},
+			want: []string{"warning: nothing of calico, kube-proxy and portmap stands in this host's tables, nor of any other program: it has just started, or they were emptied"},
 		},
 		{
 			name: "nothing but the program that emptied the tables", ruleset: anchored("after: [calico]"),
 			host: save("filter: IN_public_allow<INPUT"),
-			want: []string{"warning: nothing of calico stands on this host, nor of any other program: it has just started, or its tables were emptied"},
+			want: []string{"warning: nothing of calico stands in this host's tables, nor of any other program: it has just started, or they were emptied"},
 		},
 		{
 			name: "the ruleset says that it may be missing", ruleset: anchored(programs + ", ifMissing: ignore"),
@@ -154,7 +155,7 @@ func TestMissing(t *testing.T) {
 			seen: []string{"ipv4 nat PREROUTING calico", "ipv4 nat PREROUTING portmap"},
 			want: []string{
 				"warning: no rule of calico stands in ipv4 nat PREROUTING, although one stood there at an earlier apply since the host was started",
-				"warning: nothing of kube-proxy stands on this host, nor of any other program: it has just started, or its tables were emptied",
+				"warning: nothing of kube-proxy stands in this host's tables, nor of any other program: it has just started, or they were emptied",
 				"warning: no rule of portmap stands in ipv4 nat PREROUTING, although one stood there at an earlier apply since the host was started",
 			},
 			lost: true,
@@ -194,7 +195,12 @@ func TestMissing(t *testing.T) {
 			if err := list.Err(); err != nil {
 				t.Fatal(err)
 			}
-			plan := compiler.NewPlan([]*compiler.Program{p}, snapshot(t, ir.IptablesNFT, tt.host),
+			snap := snapshot(t, ir.IptablesNFT, tt.host)
+			for _, name := range tt.sets {
+				f := map[bool]ir.Family{true: ir.IPv4, false: ir.IPv6}[strings.Contains(name, "40")]
+				snap.State.Sets = append(snap.State.Sets, &ir.Set{Name: name, Family: f})
+			}
+			plan := compiler.NewPlan([]*compiler.Program{p}, snap,
 				compiler.PlanOptions{Recorded: []compiler.Recorded{{Name: "site", Seen: tt.seen}}})
 			var got []string
 			for _, d := range plan.Diags.All() {
