@@ -6,6 +6,7 @@ import (
 
 	"hookline/compiler/ir"
 	"hookline/compiler/participant"
+	"hookline/compiler/recognize"
 	"hookline/dsl/diag"
 )
 
@@ -123,13 +124,11 @@ func (pl *planner) checkOtherVariant() {
 	if pl.snap.Variant == ir.IptablesLegacy {
 		other = ir.IptablesNFT
 	}
-	n := 0
 	for _, t := range pl.snap.Others.Tables {
 		for _, c := range t.Chains {
 			if ir.IsBuiltin(t.Name, c.Name) {
 				continue
 			}
-			n++
 			if p := pl.ownerOf(c.Name); p != nil {
 				pl.diags().Errorf(diag.OtherBackend, p.Span, "chain %s of table %s of %s is ours and stands in %s, but the plan is for %s",
 					c.Name, t.Name, t.Family, other, pl.snap.Variant).
@@ -137,7 +136,49 @@ func (pl *planner) checkOtherVariant() {
 			}
 		}
 	}
-	if n > 0 {
-		pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %d chains stand beside the %s ones that the plan is for", other, n, pl.snap.Variant)
+	there := holdings(pl.snap.Others)
+	if there.empty() {
+		return
 	}
+	d := pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %s stand beside the %s ones, with %s, that the plan is for",
+		other, there, pl.snap.Variant, holdings(pl.snap.State))
+	if who := recognize.New(pl.cat, Fields).State(pl.snap.Others).Present(); len(who) > 0 {
+		d.Note(diag.Span{}, "in %s there is something of %s", other, and(who))
+	}
+	d.WithHelp("packets pass both: nothing here is placed among those rules")
+}
+
+// holding is how much a state holds beyond empty built-in chains. What is known
+// of it by name only counts as chains.
+type holding struct {
+	chains, rules int
+	// unread tells that there are rules which were not read.
+	unread bool
+}
+
+func holdings(s *ir.State) holding {
+	var h holding
+	for _, t := range s.Tables {
+		for _, c := range t.Chains {
+			if !ir.IsBuiltin(t.Name, c.Name) {
+				h.chains++
+			}
+			h.rules += len(c.Rules)
+			h.unread = h.unread || !c.Read
+		}
+	}
+	return h
+}
+
+func (h holding) empty() bool { return h.chains == 0 && h.rules == 0 && !h.unread }
+
+func (h holding) String() string {
+	s := count(h.chains, "chain")
+	switch {
+	case !h.unread:
+		s += " and " + count(h.rules, "rule")
+	case h.rules > 0:
+		s += " and at least " + count(h.rules, "rule")
+	}
+	return s
 }
