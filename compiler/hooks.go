@@ -84,6 +84,7 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 	}
 	pl.markChosen(t, h)
 	pl.resolveRefs(h)
+	pl.nameReferences(h)
 	return true
 }
 

@@ -139,6 +139,8 @@ func (p *Plan) markdown(detail int) string {
 	switch {
 	case p.Diags.HasErrors():
 		b.WriteString("**Nothing would be applied: the plan has errors.**\n")
+	case p.Empty() && p.Lost():
+		b.WriteString("Nothing to do: what is missing is not ours to put back.\n")
 	case p.Empty():
 		b.WriteString("Nothing to do: the host is as declared.\n")
 	}
