@@ -104,6 +104,19 @@ func (pl *planner) collectFrom(c *Collect) *ir.Chain {
 	return nil
 }
 
+// collectedElsewhere warns that a chain in which rules are collected stands in the
+// other variant's tables too: its program may write there, and what is stale there
+// stays.
+func (pl *planner) collectedElsewhere(k ir.ChainKey, other ir.Variant) {
+	for _, c := range pl.collects(k.TableKey()) {
+		if c.Key == k {
+			pl.diags().Warnf(diag.MixedBackends, c.Span, "chain %s stands in %s, where nothing is collected: the plan is for %s", k, other, pl.snap.Variant).
+				WithHelp("whoever fills it writes there; plan for that one too: --backend %s", other)
+			return
+		}
+	}
+}
+
 // mustBeAlike makes sure that of rules with equal texts all are chosen or none: a
 // delete by text takes the first of them. What expressions can ask of a rule
 // follows from its text and its chain, so that anything else is a mistake of ours.

@@ -126,6 +126,7 @@ func (pl *planner) checkOtherVariant() {
 			if ir.IsBuiltin(t.Name, c.Name) {
 				continue
 			}
+			pl.collectedElsewhere(ir.ChainKey{Family: t.Family, Table: t.Name, Chain: c.Name}, other)
 			if p := pl.ownerOf(c.Name); p != nil {
 				pl.diags().Errorf(diag.OtherBackend, p.Span, "chain %s of table %s of %s is ours and stands in %s, but the plan is for %s",
 					c.Name, t.Name, t.Family, other, pl.snap.Variant).
