@@ -86,7 +86,7 @@ func addresses(text string) map[netip.Addr]bool {
 	for _, w := range words.FindAllString(text, -1) {
 		w = strings.Trim(w, ".")
 		if p, err := netip.ParsePrefix(w); err == nil {
-			if p.Bits() < 10 || common(p.Addr()) || p.Bits() <= 16 && p.Addr().IsPrivate() {
+			if p.Bits() < 10 || p.Addr().Is6() && p.Bits() < 16 || common(p.Addr()) || p.Bits() <= 16 && p.Addr().IsPrivate() {
 				continue
 			}
 			out[p.Addr()] = true
