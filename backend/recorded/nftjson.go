@@ -5,25 +5,17 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"hookline/backend/nfttext"
 	"hookline/compiler/ir"
 )
 
 // listing is an `nft -j list ruleset`: the rules of iptables' tables by chain.
 type listing struct {
-	rules map[ir.ChainKey][]listedRule
-	// tables that the listing names.
-	tables map[ir.TableKey]bool
+	// rules by chain: nil for one that iptables can read.
+	rules map[ir.ChainKey][]*ir.Native
+	// chains of each table that the listing names, in its order.
+	chains map[ir.TableKey][]string
 }
-
-// listedRule is one rule of a listing.
-type listedRule struct {
-	handle  uint64
-	comment string
-	native  string // the first statement that iptables would not write, or ""
-}
-
-// statement is one statement of a rule: an object with one key.
-type statement map[string]json.RawMessage
 
 // parseListing reads `nft -j list ruleset`.
 func parseListing(text string) (*listing, error) {
@@ -32,32 +24,45 @@ func parseListing(text string) (*listing, error) {
 			Table *struct {
 				Family, Name string
 			}
+			Chain *struct {
+				Family, Table, Name string
+			}
 			Rule *struct {
 				Family, Table, Chain, Comment string
 				Handle                        uint64
-				Expr                          []statement
+				Expr                          []nfttext.Statement
 			}
 		}
 	}
 	if err := json.Unmarshal([]byte(text), &doc); err != nil {
 		return nil, fmt.Errorf("reading an nft listing: %w", err)
 	}
-	out := &listing{rules: map[ir.ChainKey][]listedRule{}, tables: map[ir.TableKey]bool{}}
+	out := &listing{rules: map[ir.ChainKey][]*ir.Native{}, chains: map[ir.TableKey][]string{}}
 	for _, o := range doc.Nftables {
-		if o.Table != nil {
-			if key, ok := tableKey(o.Table.Family, o.Table.Name); ok {
-				out.tables[key] = true
+		switch {
+		case o.Table != nil:
+			if key, ok := tableKey(o.Table.Family, o.Table.Name); ok && out.chains[key] == nil {
+				out.chains[key] = []string{}
 			}
+		case o.Chain != nil:
+			if key, ok := tableKey(o.Chain.Family, o.Chain.Table); ok {
+				out.chains[key] = append(out.chains[key], o.Chain.Name)
+			}
+		case o.Rule != nil:
+			key, ok := tableKey(o.Rule.Family, o.Rule.Table)
+			if !ok {
+				continue
+			}
+			chain := ir.ChainKey{Family: key.Family, Table: key.Name, Chain: o.Rule.Chain}
+			var n *ir.Native
+			if expr, at := nativeStatement(o.Rule.Expr); expr != "" {
+				n = &ir.Native{Handle: o.Rule.Handle, Expr: expr, Comment: o.Rule.Comment}
+				for i, s := range o.Rule.Expr {
+					n.Add(s.Text(), i == at)
+				}
+			}
+			out.rules[chain] = append(out.rules[chain], n)
 		}
-		if o.Rule == nil {
-			continue
-		}
-		key, ok := tableKey(o.Rule.Family, o.Rule.Table)
-		if !ok {
-			continue
-		}
-		chain := ir.ChainKey{Family: key.Family, Table: key.Name, Chain: o.Rule.Chain}
-		out.rules[chain] = append(out.rules[chain], listedRule{o.Rule.Handle, o.Rule.Comment, nativeStatement(o.Rule.Expr)})
 	}
 	return out, nil
 }
@@ -77,15 +82,15 @@ func tableKey(family, name string) (ir.TableKey, bool) {
 }
 
 // nativeStatement is the first statement of a rule that iptables-nft would not
-// write there, or "". What iptables-nft writes is: conditions, a counter, one
+// write there, or "", and its number. What iptables-nft writes is: conditions, a counter, one
 // action. nft shows xt matches and targets by name only, which is enough here.
-func nativeStatement(stmts []statement) string {
+func nativeStatement(stmts []nfttext.Statement) (expr string, at int) {
 	seen := map[string]bool{}
 	counted, acted := false, false
-	for _, s := range stmts {
+	for i, s := range stmts {
 		for kind, body := range s {
 			if acted {
-				return kind + " behind the action"
+				return kind + " behind the action", i
 			}
 			native, condition := "", false
 			switch kind {
@@ -127,14 +132,14 @@ func nativeStatement(stmts []statement) string {
 				native = kind
 			}
 			if native != "" {
-				return native
+				return native, i
 			}
 			if condition && counted {
-				return "condition behind the counter"
+				return "condition behind the counter", i
 			}
 		}
 	}
-	return ""
+	return "", 0
 }
 
 // nativeMatch names the field that a match statement compares, and what about it
