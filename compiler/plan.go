@@ -203,6 +203,11 @@ func (pl *planner) run() {
 // Owned objects of the other families are looked at all the same: ownership does
 // not depend on a ruleset's families.
 func (pl *planner) chooseFamilies() {
+	if len(pl.snap.State.Families) == 0 {
+		pl.diags().Errorf(diag.NotInSnapshot, diag.Span{}, "%s holds no save of an iptables table: nothing can be planned against it", pl.source()).
+			WithHelp("an `nft -j` listing tells what stands in the tables of iptables only together with an iptables-nft-save of the same moment")
+		return
+	}
 	for _, f := range ir.Families {
 		if len(pl.opt.Families) > 0 && !slices.Contains(pl.opt.Families, f) {
 			continue
@@ -219,6 +224,14 @@ func (pl *planner) chooseFamilies() {
 			}
 		}
 	}
+}
+
+// source names the snapshot in a sentence.
+func (pl *planner) source() string {
+	if pl.snap.Source == "" {
+		return "the snapshot"
+	}
+	return pl.snap.Source
 }
 
 func (pl *planner) mergeCatalogues() bool {

@@ -103,6 +103,7 @@ type kernelChain struct {
 	hook           uint32
 	priority       int32
 	policy         uint32 // NF_DROP or NF_ACCEPT
+	device         string // of a netdev chain
 	packets, bytes uint64
 	// use counts the chain's rules and the jumps to it.
 	use int
@@ -110,7 +111,12 @@ type kernelChain struct {
 
 // chains lists every chain of a family in every table.
 func (k *kernel) chains(f ir.Family) ([]kernelChain, error) {
-	answers, err := k.ask(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETCHAIN, nfproto(f), netlink.Dump, nil)
+	return k.chainsOf(nfproto(f), f.String())
+}
+
+// chainsOf lists every chain of one of nf_tables' families.
+func (k *kernel) chainsOf(proto byte, f string) ([]kernelChain, error) {
+	answers, err := k.ask(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETCHAIN, proto, netlink.Dump, nil)
 	if err != nil {
 		return nil, fmt.Errorf("listing the %s chains: %w", f, err)
 	}
@@ -142,6 +148,8 @@ func (k *kernel) chains(f ir.Family) ([]kernelChain, error) {
 						c.hook = be32(data)
 					case unix.NFTA_HOOK_PRIORITY:
 						c.priority = int32(be32(data))
+					case unix.NFTA_HOOK_DEV:
+						c.device = string(cut(data))
 					}
 					return nil
 				})

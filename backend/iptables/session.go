@@ -21,8 +21,10 @@ type session struct {
 	// began is the generation at which the snapshot that is being made began; nft
 	// variant only.
 	began uint32
-	// other is the other variant's state, once it was read.
-	other *ir.State
+	// other is the other variant's state, once it was read; otherWhole tells that its
+	// rules are in it, too.
+	other      *ir.State
+	otherWhole bool
 	// lock is the held xtables lock, private the lock file of our own tools; legacy
 	// only.
 	lock    *os.File

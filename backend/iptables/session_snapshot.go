@@ -2,6 +2,8 @@ package iptables
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -26,8 +28,13 @@ func (s *session) Snapshot(ctx context.Context, scope ir.Scope) (*ir.Snapshot, e
 	if err := s.readSets(ctx, scope, snap.State); err != nil {
 		return nil, err
 	}
-	if snap.Others, err = s.others(ctx); err != nil {
+	if snap.Others, err = s.others(ctx, scope.Whole); err != nil {
 		return nil, err
+	}
+	if scope.Whole && s.kernel != nil {
+		if snap.Host, err = s.readHost(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if snap.Facts, snap.Tools, err = s.facts(ctx); err != nil {
 		return nil, err
@@ -51,18 +58,81 @@ func (s *session) warn(res backend.Result) {
 }
 
 // others is what stands in the variant that the session does not work on. It is
-// read once for a session: nothing is written there.
-func (s *session) others(ctx context.Context) (*ir.State, error) {
-	if s.other != nil {
+// read once for a session: nothing is written there. What is there of legacy
+// tables is read whole anyway; of the nft variant the names of its chains, unless
+// the whole of it is wanted.
+func (s *session) others(ctx context.Context, whole bool) (*ir.State, error) {
+	if s.other != nil && (s.otherWhole || !whole) {
 		return s.other, nil
 	}
 	var err error
-	if s.b.opt.Variant == ir.IptablesLegacy {
-		s.other, err = s.otherNFT()
-	} else {
+	switch {
+	case s.b.opt.Variant == ir.IptablesNFT:
 		s.other, err = s.otherLegacy(ctx)
+		whole = true
+	case whole:
+		s.other, err = s.otherNFTWhole(ctx)
+	default:
+		s.other, err = s.otherNFT()
 	}
+	s.otherWhole = whole && err == nil
 	return s.other, err
+}
+
+// otherNFTWhole reads the nft variant with its rules, by a session of its own
+// on the same socket.
+// Where its tools are missing, the names of its chains have to do.
+func (s *session) otherNFTWhole(ctx context.Context) (*ir.State, error) {
+	if s.kernel == nil {
+		return nil, nil
+	}
+	opt := s.b.opt
+	opt.Variant, opt.Tools = ir.IptablesNFT, nil
+	b, err := New(opt)
+	if err != nil {
+		return nil, err
+	}
+	_, err = b.findTools(ctx)
+	var missing *MissingToolError
+	if errors.As(err, &missing) {
+		s.warnings = append(s.warnings, "the rules of the nft variant cannot be read: "+missing.Error())
+		return s.otherNFT()
+	}
+	if err != nil {
+		return nil, err
+	}
+	there := &session{b: b, kernel: s.kernel}
+	state, _, err := there.settle(ctx, ir.Scope{All: true})
+	if err != nil {
+		return nil, fmt.Errorf("reading the nft variant: %w", err)
+	}
+	s.warnings = append(s.warnings, there.warnings...)
+	return state, nil
+}
+
+// readHost reads what is beyond the tables of iptables, while nobody writes.
+func (s *session) readHost(ctx context.Context) (*ir.Host, error) {
+	for range 4 * generationTries {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("reading the host: %w", err)
+		}
+		before, err := s.kernel.generation()
+		if err != nil {
+			return nil, err
+		}
+		tables, err := s.kernel.nftTables()
+		if err != nil && !errors.Is(err, errInterrupted) {
+			return nil, err
+		}
+		after, gerr := s.kernel.generation()
+		if gerr != nil {
+			return nil, gerr
+		}
+		if err == nil && before == after {
+			return &ir.Host{NFTTables: tables}, nil
+		}
+	}
+	return nil, fmt.Errorf("reading the tables of nftables: %w: they changed during each of %d reads", backend.ErrUnsettled, 4*generationTries)
 }
 
 // otherNFT lists the chains of the nft variant, without their rules. Built-in

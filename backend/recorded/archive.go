@@ -14,8 +14,9 @@ import (
 	"hookline/dsl/diag"
 )
 
-// FormatVersion of the files that Write makes.
-const FormatVersion = 1
+// FormatVersion of the files that Write makes. Load reads all up to it: version 1
+// had no host.
+const FormatVersion = 2
 
 // The members of a file that Write makes; saves of the other variant stand
 // behind otherPrefix.
@@ -34,6 +35,7 @@ const (
 type meta struct {
 	FormatVersion int               `json:"formatVersion"`
 	Variant       ir.Variant        `json:"variant"`
+	Why           string            `json:"why,omitempty"`
 	Generation    uint32            `json:"generation,omitempty"`
 	Scope         metaScope         `json:"scope"`
 	Tools         map[string]string `json:"tools,omitempty"`
@@ -42,6 +44,7 @@ type meta struct {
 	SetsRead      bool              `json:"setsRead"`
 	State         metaState         `json:"state"`
 	Other         *metaState        `json:"other,omitempty"`
+	Host          *metaHost         `json:"host,omitempty"`
 }
 
 // metaState says of a state what its saves do not.
@@ -70,6 +73,7 @@ type metaScope struct {
 	Tables   []metaTableScope `json:"tables,omitempty"`
 	Sets     []string         `json:"sets,omitempty"`
 	AllSets  bool             `json:"allSets,omitempty"`
+	Whole    bool             `json:"whole,omitempty"`
 }
 
 type metaTableScope struct {
@@ -103,8 +107,9 @@ type nativeRule struct {
 // Write prints a snapshot as one file that people can review and Load reads.
 func Write(s *ir.Snapshot) ([]byte, error) {
 	m := meta{
-		FormatVersion: FormatVersion, Variant: s.Variant, Generation: s.Generation, Scope: scopeMeta(s.Scope),
+		FormatVersion: FormatVersion, Variant: s.Variant, Why: s.Why, Generation: s.Generation, Scope: scopeMeta(s.Scope),
 		Tools: s.Tools, Facts: s.Facts, Warnings: s.Warnings, SetsRead: s.State.SetsRead, State: stateMeta(s.State),
+		Host: hostMeta(s.Host),
 	}
 	native := nativeRules(s.State, false)
 	if s.Others != nil {
@@ -203,7 +208,7 @@ func nativeRules(s *ir.State, other bool) []nativeRule {
 }
 
 func scopeMeta(s ir.Scope) metaScope {
-	m := metaScope{Families: familyNames(s.Families), All: s.All, Sets: s.Sets, AllSets: s.AllSets}
+	m := metaScope{Families: familyNames(s.Families), All: s.All, Sets: s.Sets, AllSets: s.AllSets, Whole: s.Whole}
 	for k, t := range s.Tables {
 		m.Tables = append(m.Tables, metaTableScope{k.Family.String(), k.Name, t.All, t.Chains, t.Globs, t.Refs, t.RefsTo})
 	}

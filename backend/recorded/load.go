@@ -67,9 +67,7 @@ func (l *loader) file(path, text string) {
 		return
 	}
 	if strings.HasPrefix(strings.TrimSpace(text), "{") {
-		file := diag.NewFile(path, text)
-		l.list.Errorf(diag.SnapshotText, file.Span(0, 1), "this is JSON, no iptables-save").
-			WithHelp("an `nft -j` listing stands beside the saves in a folder, or is planned against with --backend nft")
+		l.listingFile(path, text)
 		return
 	}
 	f, sure := familyOf(name, text)
@@ -132,13 +130,10 @@ func (l *loader) parts(path string, p *parts) error {
 			l.warnf("%s is unknown: %s holds no %s save of it", f, path, l.snap.Variant)
 		}
 	}
-	if p.nft.name != "" && l.snap.Variant == ir.IptablesNFT {
-		listing, err := parseListing(p.nft.text)
-		if err != nil {
-			return fmt.Errorf("reading %s: %w", p.nft.name, err)
-		}
-		l.crossCheck(listing, p.nft.name)
-	} else if l.snap.Variant == ir.IptablesNFT {
+	if err := l.listing(path, p.nft, states); err != nil {
+		return err
+	}
+	if p.nft.name == "" && l.snap.Variant == ir.IptablesNFT {
 		l.warnf("no nft listing stands beside the saves: native rules that iptables misreads cannot be told")
 	}
 	if p.ipset.name != "" {
@@ -149,6 +144,29 @@ func (l *loader) parts(path string, p *parts) error {
 	l.snap.Values, l.snap.ValuesName = p.values.text, p.values.name
 	l.snap.FactsText, l.snap.FactsName = p.facts.text, p.facts.name
 	l.finish()
+	return nil
+}
+
+// listing reads the listing of nft that stands in a folder, if one does.
+func (l *loader) listing(path string, s source, states map[ir.Variant]*ir.State) error {
+	if s.name == "" {
+		return nil
+	}
+	n, err := parseListing(s.text)
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", s.name, err)
+	}
+	if len(states) == 0 {
+		l.listingAlone(path, n)
+		return nil
+	}
+	l.addListing(n)
+	switch state := states[ir.IptablesNFT]; {
+	case state != nil:
+		l.crossCheck(state, n, s.name)
+	case len(n.tables) > 0 && l.snap.Variant == ir.IptablesLegacy:
+		l.snap.Others = n.chainNames()
+	}
 	return nil
 }
 
@@ -181,8 +199,8 @@ func (l *loader) finish() {
 // and a save of the same moment hold the same rules in the same order. Of what the
 // save does not show, whatever it says of that, the listing tells the chains and
 // the native rules.
-func (l *loader) crossCheck(n *listing, name string) {
-	for _, t := range l.snap.State.Tables {
+func (l *loader) crossCheck(state *ir.State, n *listing, name string) {
+	for _, t := range state.Tables {
 		if t.Unreadable != "" {
 			n.unreadable(t)
 			continue
@@ -203,12 +221,12 @@ func (l *loader) crossCheck(n *listing, name string) {
 			}
 		}
 	}
-	for _, f := range l.snap.State.Families {
+	for _, f := range state.Families {
 		for _, table := range ir.TableNames {
-			if l.snap.State.Table(f, table) == nil && n.any(f, table) {
+			if n.tables[ir.TableKey{Family: f, Name: table}] && state.Table(f, table) == nil && n.any(f, table) {
 				t := &ir.Table{Family: f, Name: table, Unreadable: fmt.Sprintf("it has rules in %s but is not in the save", name)}
 				n.unreadable(t)
-				l.snap.State.Tables = append(l.snap.State.Tables, t)
+				state.Tables = append(state.Tables, t)
 			}
 		}
 	}

@@ -3,6 +3,7 @@ package recorded
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"hookline/backend/nfttext"
@@ -13,21 +14,26 @@ import (
 type listing struct {
 	// rules by chain: nil for one that iptables can read.
 	rules map[ir.ChainKey][]*ir.Native
-	// chains of each table that the listing names, in its order.
+	// tables that the listing names.
+	tables map[ir.TableKey]bool
+	// all is every table, those of other programs too; chains are the names of all
+	// chains of iptables' tables.
+	all    []ir.NFTTable
 	chains map[ir.TableKey][]string
+	// tool is the nft that printed it.
+	tool string
 }
 
 // parseListing reads `nft -j list ruleset`.
 func parseListing(text string) (*listing, error) {
 	var doc struct {
 		Nftables []struct {
-			Table *struct {
+			Metainfo *listedTool
+			Table    *struct {
 				Family, Name string
 			}
-			Chain *struct {
-				Family, Table, Name string
-			}
-			Rule *struct {
+			Chain *listedChain
+			Rule  *struct {
 				Family, Table, Chain, Comment string
 				Handle                        uint64
 				Expr                          []nfttext.Statement
@@ -37,18 +43,23 @@ func parseListing(text string) (*listing, error) {
 	if err := json.Unmarshal([]byte(text), &doc); err != nil {
 		return nil, fmt.Errorf("reading an nft listing: %w", err)
 	}
-	out := &listing{rules: map[ir.ChainKey][]*ir.Native{}, chains: map[ir.TableKey][]string{}}
+	if doc.Nftables == nil {
+		return nil, errors.New("this is JSON, but no listing of nft: it has no key \"nftables\"")
+	}
+	out := &listing{rules: map[ir.ChainKey][]*ir.Native{}, tables: map[ir.TableKey]bool{}, chains: map[ir.TableKey][]string{}, all: []ir.NFTTable{}}
 	for _, o := range doc.Nftables {
 		switch {
-		case o.Table != nil:
-			if key, ok := tableKey(o.Table.Family, o.Table.Name); ok && out.chains[key] == nil {
-				out.chains[key] = []string{}
-			}
+		case o.Metainfo != nil:
+			out.tool = o.Metainfo.String()
 		case o.Chain != nil:
-			if key, ok := tableKey(o.Chain.Family, o.Chain.Table); ok {
-				out.chains[key] = append(out.chains[key], o.Chain.Name)
+			out.chain(o.Chain)
+		case o.Table != nil:
+			out.table(o.Table.Family, o.Table.Name)
+			if key, ok := tableKey(o.Table.Family, o.Table.Name); ok {
+				out.tables[key] = true
 			}
 		case o.Rule != nil:
+			out.count(o.Rule.Family, o.Rule.Table, o.Rule.Chain, o.Rule.Comment)
 			key, ok := tableKey(o.Rule.Family, o.Rule.Table)
 			if !ok {
 				continue
@@ -64,6 +75,7 @@ func parseListing(text string) (*listing, error) {
 			out.rules[chain] = append(out.rules[chain], n)
 		}
 	}
+	ir.SortNFTTables(out.all)
 	return out, nil
 }
 

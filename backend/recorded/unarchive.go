@@ -27,8 +27,8 @@ func (l *loader) archive(path, text string, a *txtar.Archive) {
 	if !l.decode(members[metaName], &m) {
 		return
 	}
-	if m.FormatVersion != FormatVersion {
-		l.list.Errorf(diag.SnapshotText, start(members[metaName]), "format version %d is not known; this program reads version %d",
+	if m.FormatVersion < 1 || m.FormatVersion > FormatVersion {
+		l.list.Errorf(diag.SnapshotText, start(members[metaName]), "format version %d is not known; this program reads versions up to %d",
 			m.FormatVersion, FormatVersion)
 		return
 	}
@@ -60,7 +60,8 @@ func (l *loader) archive(path, text string, a *txtar.Archive) {
 	}
 	// What reading the members said was said when the snapshot was made.
 	l.snap.Warnings = m.Warnings
-	l.snap.Variant, l.snap.Generation, l.snap.Tools = m.Variant, m.Generation, m.Tools
+	l.snap.Variant, l.snap.Why, l.snap.Generation, l.snap.Tools = m.Variant, m.Why, m.Generation, m.Tools
+	l.snap.Host = m.Host.host()
 	l.snap.Facts = plainFacts(m.Facts)
 	l.snap.Scope = m.Scope.scope()
 }
@@ -148,7 +149,7 @@ func (l *loader) state(m metaState, members map[string]*diag.File, prefix string
 }
 
 func (m metaScope) scope() ir.Scope {
-	s := ir.Scope{All: m.All, Sets: m.Sets, AllSets: m.AllSets}
+	s := ir.Scope{All: m.All, Sets: m.Sets, AllSets: m.AllSets, Whole: m.Whole}
 	for _, name := range m.Families {
 		if f, ok := ir.ParseFamily(name); ok {
 			s.Families = append(s.Families, f)

@@ -24,8 +24,13 @@ type Snapshot struct {
 	// Warnings are what the reading tools said besides, one sentence each.
 	Warnings []string
 	// Others is what stands in the other iptables variant, as far as it was looked
-	// at: chains only.
+	// at: nil if it was not. A plan needs the names of its chains only; with Scope.Whole
+	// its rules are there too.
 	Others *State
+	// Why says how Variant was chosen, as a clause for people; empty if nobody chose.
+	Why string
+	// Host is the rest of the machine; nil if nobody looked beyond the tables.
+	Host *Host
 	// Source is the name of the file or folder that it was read from; empty for a
 	// live host.
 	Source string
@@ -42,6 +47,10 @@ type Scope struct {
 	// Sets: names of sets whose existence matters. AllSets reads all of them.
 	Sets    []string
 	AllSets bool
+	// Whole asks for what no plan needs and only a report on the host or a record of it
+	// does: the tables of nftables, and the other variant with its rules. It costs a
+	// listing of every rule of the host.
+	Whole bool
 }
 
 // TableScope is the part of a table that is wanted.

@@ -14,6 +14,7 @@ import (
 // foreign are the types of other packages that JSON outputs use.
 var foreign = map[string]*Schema{
 	"ir.Variant":      {Type: "string", Enum: []any{"iptables-legacy", "iptables-nft", "nft"}},
+	"ir.SettingName":  {Type: "string"},
 	"diag.Code":       {Type: "string"},
 	"json.RawMessage": {},
 	"time.Time":       {Type: "string"},
