@@ -77,12 +77,16 @@ func TestNames(t *testing.T) {
 
 // words are the pieces of a text that may be addresses, found in another way than
 // the package finds them.
-var words = regexp.MustCompile(`[0-9a-fA-F:.]+(?:/[0-9]+)?`)
+var words = regexp.MustCompile(`[0-9a-fA-F:.]+(?:/[0-9]{1,3}\b)?`)
+
+var slashed = regexp.MustCompile(`/([0-9]+[:.])`)
 
 // addresses in a text that a reader would see, with what is known of everybody
 // left out.
 func addresses(text string) map[netip.Addr]bool {
 	out := map[netip.Addr]bool{}
+	// 0/100::2 is a number and an address.
+	text = slashed.ReplaceAllString(text, " $1")
 	for _, w := range words.FindAllString(text, -1) {
 		w = strings.Trim(w, ".")
 		if p, err := netip.ParsePrefix(w); err == nil {
