@@ -17,6 +17,9 @@ const anchorComment = "hookline:"
 
 // Fields is how the compiler decodes rules for recognition.
 func Fields(f ir.Family, r *ir.Rule) recognize.Fields {
+	if r.Native != nil {
+		return recognize.FromNative(r.Native)
+	}
 	return recognize.FromSpec(xtables.DecodeRule(r, f), r.Text)
 }
 

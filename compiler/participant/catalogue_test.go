@@ -215,7 +215,7 @@ func TestMarkOwners(t *testing.T) {
 		{0x2000, 0x2000, "netbird podman portmap"},         // 0x1bd00 holds the bit
 		{0x20000, 0x20000, "calico kube-router tailscale"}, // not NetBird
 		{0x40, 0x40, "kube-vip"},
-		{0x80000, 0x80000, "calico kube-ovn tailscale"},
+		{0x80000, 0x80000, "calico kube-ovn submariner tailscale"},
 		{0, 0x4000, "flannel kube-ovn kube-proxy"}, // clearing counts
 		{0, 0, ""},
 	}
