@@ -115,7 +115,7 @@ func (l *loader) parts(path string, p *parts) error {
 		return fmt.Errorf("reading %s: no iptables-save in it (known names: ip{,6}tables-{nft,legacy}-save.txt, NAME.{nft,legacy}.v{4,6}.save)", path)
 	}
 	if l.snap.Variant == "" {
-		l.snap.Variant = variantInUse(states[ir.IptablesNFT], states[ir.IptablesLegacy])
+		l.snap.Variant, l.snap.Why = variantInUse(states[ir.IptablesNFT], states[ir.IptablesLegacy])
 	}
 	otherVariant := ir.IptablesLegacy
 	if l.snap.Variant == ir.IptablesLegacy {
@@ -283,18 +283,23 @@ var hints = []string{"KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"}
 
 // variantInUse decides between two recorded variants as Detect does on a host:
 // kubelet's hint chains, nft first; else where more rules stand; else nft.
-func variantInUse(nft, legacy *ir.State) ir.Variant {
+func variantInUse(nft, legacy *ir.State) (variant ir.Variant, why string) {
+	const hint = "kubelet's chains stand in its table mangle"
 	switch {
+	case nft == nil && legacy == nil:
+		return ir.IptablesNFT, ""
 	case legacy == nil:
-		return ir.IptablesNFT
+		return ir.IptablesNFT, "there is a save of it only"
 	case nft == nil:
-		return ir.IptablesLegacy
+		return ir.IptablesLegacy, "there is a save of it only"
 	case hinted(nft):
-		return ir.IptablesNFT
-	case hinted(legacy), ruleCount(legacy) > ruleCount(nft):
-		return ir.IptablesLegacy
+		return ir.IptablesNFT, hint
+	case hinted(legacy):
+		return ir.IptablesLegacy, hint
+	case ruleCount(legacy) > ruleCount(nft):
+		return ir.IptablesLegacy, "more rules stand in it"
 	}
-	return ir.IptablesNFT
+	return ir.IptablesNFT, "no more rules stand in the other one"
 }
 
 func hinted(s *ir.State) bool {

@@ -1,6 +1,7 @@
 package redact_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -115,11 +116,20 @@ var commonBlocks = []string{
 	"::/127", "fe80::/10", "ff00::/8", "2001:db8::/32", "192.0.0.0/24", "192.88.99.0/24", "100::/64", "3fff::/20",
 }
 
-// masks are addresses that can be a mask.
-var masks = regexp.MustCompile(`^((0|255)(\.(0|255)){3}|(:|0|ffff)*|(:|ffff)+:[fec8]*0*:*)$`)
+// wholes are masks of whole bytes or groups.
+var wholes = regexp.MustCompile(`^((0|255)(\.(0|255)){3}|(:|0|ffff)*)$`)
+
+// mask tells whether an address can be a mask: such stay behind a slash.
+func mask(a netip.Addr) bool {
+	bits := ""
+	for _, b := range a.AsSlice() {
+		bits += fmt.Sprintf("%08b", b)
+	}
+	return wholes.MatchString(a.String()) || strings.TrimRight(strings.TrimLeft(bits, "1"), "0") == ""
+}
 
 func common(a netip.Addr) bool {
-	if masks.MatchString(a.String()) {
+	if mask(a) {
 		return true
 	}
 	if b := a.As16(); a.Is4In6() || netip.MustParsePrefix("64:ff9b::/96").Contains(a) {
