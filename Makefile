@@ -27,7 +27,7 @@ TOOL = go tool -modfile=tools/go.mod
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## install iptables, nftables and ipset if they are missing
@@ -78,6 +78,10 @@ generate-check:
 .PHONY: golden
 golden: setup ## rewrite want/ of the golden scenarios; fails if anything changed, so that the diff is read
 	go test ./golden -update
+
+.PHONY: field-tests
+field-tests: setup ## run the scenarios and field tests and write docs/field-tests.md from their results
+	@tools/field-tests.sh docs/field-tests.md
 
 .PHONY: bench
 bench: ## benchmarks, in a form for benchstat (BENCH=regexp COUNT=6)

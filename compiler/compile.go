@@ -58,6 +58,8 @@ type compilation struct {
 	decls    []check.Param
 	eachType map[*dsl.ForEach]check.Type
 	eachEnv  map[*dsl.ForEach]*check.Env
+	// ruleEnv is the environment of collect's where, made when it is first needed.
+	ruleEnv *check.Env
 	// valueless tells that a param has no value because its own was refused.
 	valueless bool
 	// helpers are the names of helper chains that are taken.
@@ -162,7 +164,7 @@ func ruleGlob(g *dsl.RuleGlob) *participant.RuleGlob {
 func (c *compilation) names() {
 	p, cat := c.prog, c.prog.Catalogue
 	if c.doc.Name != nil {
-		if sub, why, found := cat.ReservedSubstring(anchorComment + p.Name); found {
+		if sub, why, found := cat.ReservedSubstring(AnchorComment + p.Name); found {
 			c.diags.Errorf(diag.ReservedSubstring, c.doc.Name.Span, "a ruleset's name stands in its jumps' comments, and %s", why).
 				WithHelp("use a name without %q", sub)
 		}
@@ -191,13 +193,17 @@ func (c *compilation) names() {
 			p.Owns.Sets = append(p.Owns.Sets, g.Literal())
 		}
 	}
+	var owned *ir.Globs
+	if c.doc.Owns != nil {
+		owned = ir.NewGlobs(literals(c.doc.Owns.Chains))
+	}
 	for _, t := range c.doc.Tables {
 		for _, ch := range t.Chains {
 			name := literal(ch.Name)
 			if !c.mayOwn(ch.Name) {
 				continue
 			}
-			if o := c.doc.Owns; o != nil && o.HasChains && !slices.ContainsFunc(o.Chains, func(g *dsl.Text) bool { return ir.MatchGlob(g.Literal(), name) }) {
+			if o := c.doc.Owns; o != nil && o.HasChains && !owned.Match(name) {
 				c.diags.Errorf(diag.NotOwned, ch.Name.Span, "chain %s is declared, but no entry of owns.chains matches it", name)
 			}
 			if c.doc.Owns == nil || !c.doc.Owns.HasChains {
@@ -210,6 +216,37 @@ func (c *compilation) names() {
 	}
 	slices.Sort(p.Owns.Chains)
 	p.Owns.Chains = slices.Compact(p.Owns.Chains)
+	p.owned = ir.NewGlobs(p.Owns.Chains)
+	c.killed()
+}
+
+// killed warns of names that a ruleset takes over from a program although somebody
+// deletes every rule that holds them: the rules go away with those of the program.
+// Other names of that kind are refused.
+func (c *compilation) killed() {
+	o := c.doc.Owns
+	if o == nil {
+		return
+	}
+	for _, r := range o.Replaces {
+		said := map[string]bool{}
+		for _, name := range c.prog.Owns.Chains {
+			sub, why, found := c.prog.Catalogue.ReservedSubstring(name)
+			if !found || said[sub] || !c.replaces(name, r.Literal()) {
+				continue
+			}
+			said[sub] = true
+			c.diags.Warnf(diag.ReservedSubstring, r.Span, "%s keeps the names of %s, and with them what others do to them: %s", c.prog.Name, r.Literal(), why).
+				WithHelp("where that program runs no more, choose names without %q; until then expect the rules to be deleted, and apply again", sub)
+		}
+	}
+}
+
+// replaces tells whether a name or glob is a program's that the ruleset replaces.
+func (c *compilation) replaces(name, program string) bool {
+	others := slices.DeleteFunc(slices.Clone(c.prog.Owns.Replaces), func(s string) bool { return s == program })
+	who, reserved := c.prog.Catalogue.ReservedName(name, others...)
+	return reserved && who == program
 }
 
 // mayOwn tells whether a chain name or glob may be ours, and reports if not.
@@ -246,7 +283,7 @@ func (c *compilation) mayOwn(name *dsl.Text) bool {
 	return true
 }
 
-// tables compiles chains, anchors and adopts.
+// tables compiles chains, anchors, adopts and collections.
 func (c *compilation) tables() {
 	tables := slices.Clone(c.doc.Tables)
 	slices.SortStableFunc(tables, func(a, b *dsl.Table) int {
@@ -268,9 +305,7 @@ func (c *compilation) tables() {
 				c.anchor(f, literal(t.Name), a, true)
 			}
 			for _, x := range t.Collect {
-				if f == c.prog.Families[0] {
-					c.diags.Errorf(diag.UnsupportedBackend, x.Span, "collect is not available in this version")
-				}
+				c.collect(f, literal(t.Name), x)
 			}
 		}
 	}
@@ -385,7 +420,8 @@ func narrow(s *ir.Spec) bool {
 	return false
 }
 
-// marks warns of mark bits that another program uses.
+// marks warns of mark bits that another program uses, but not of those of a program
+// whose place the ruleset takes.
 func (c *compilation) marks() {
 	for _, ch := range c.prog.Chains {
 		for _, r := range ch.Rules {
@@ -396,7 +432,9 @@ func (c *compilation) marks() {
 			if !ok {
 				continue
 			}
-			owners := c.prog.Catalogue.MarkOwners(m.Value, m.Mask)
+			owners := slices.DeleteFunc(c.prog.Catalogue.MarkOwners(m.Value, m.Mask), func(o participant.MarkOwner) bool {
+				return slices.Contains(c.prog.Owns.Replaces, o.Participant)
+			})
 			if len(owners) == 0 {
 				continue
 			}

@@ -11,9 +11,9 @@ import (
 	"hookline/dsl/diag"
 )
 
-// anchorComment is the beginning of the comment on every jump of ours; the
+// AnchorComment is the beginning of the comment on every jump of ours; the
 // ruleset's name follows.
-const anchorComment = "hookline:"
+const AnchorComment = "hookline:"
 
 // Fields is how the compiler decodes rules for recognition.
 func Fields(f ir.Family, r *ir.Rule) recognize.Fields {
@@ -38,15 +38,17 @@ func nftFamily(f ir.Family) string {
 	return "ip"
 }
 
-// hook builds the placement problem of a shared chain. It returns false if there
-// is nothing of ours in it and nothing is to be put in.
+// hook builds the placement problem of a shared chain, or of a chain of others
+// from which rules go. It returns false if there is nothing of ours in it, nothing
+// is to be put in and nothing is collected.
 func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 	h.input = place.Input{Key: h.key, Catalogue: pl.cat}
 	specs := make([]*ir.Spec, len(h.live.Rules))
-	ours := len(h.anchors) > 0
+	ours := len(h.anchors) > 0 || len(t.chosen[h.key.Chain]) > 0 || t.empties(h.key.Chain)
+	shared := pl.shared(h.key)
 	for i, r := range h.live.Rules {
 		live := place.Live{Rule: r}
-		if pl.ourJump(h.key.Family, r) {
+		if shared && pl.ourJump(h.key.Family, r) {
 			ours = true
 			specs[i] = xtables.DecodeRule(r, h.key.Family)
 		}
@@ -83,7 +85,9 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 		}
 		h.input.Rules[i].Remove = true
 	}
+	pl.markChosen(t, h)
 	pl.resolveRefs(h)
+	pl.nameReferences(h)
 	return true
 }
 
@@ -100,7 +104,7 @@ func (pl *planner) isOurs(ruleset string) bool {
 // rulesetOf is the name in the rule's own comment, or "".
 func rulesetOf(s *ir.Spec) string {
 	for _, c := range s.Comments() {
-		if name, ok := strings.CutPrefix(c, anchorComment); ok {
+		if name, ok := strings.CutPrefix(c, AnchorComment); ok {
 			return name
 		}
 	}
@@ -138,7 +142,7 @@ func (pl *planner) ownAnchors(h *hookPlan, specs []*ir.Spec) map[int]bool {
 			continue
 		}
 		want := xtables.KeyNoComment(a.Rule.Spec, h.key.Family)
-		in := place.Anchor{Name: a.Name, Span: a.Span, Text: a.Rule.Text, At: a.At, Collapse: true, Force: a.Force}
+		in := place.Anchor{Name: a.Name, Span: a.Span, Text: a.Rule.Text, At: a.At, Collapse: a.Collapse, Force: a.Force}
 		for i, s := range specs {
 			if s != nil && !claimed[i] && !pl.elsewhere(s) && xtables.KeyNoComment(s, h.key.Family) == want {
 				claimed[i] = true

@@ -23,6 +23,7 @@ type PlanJSON struct {
 	Chains      []ChainJSON      `json:"chains"`
 	Commits     []CommitJSON     `json:"commits"`
 	Constraints []ConstraintJSON `json:"constraints"`
+	Missing     []MissingJSON    `json:"missing,omitempty"`
 	Diagnostics []DiagnosticJSON `json:"diagnostics"`
 	Notes       []string         `json:"notes,omitempty"`
 	BaseDigest  string           `json:"baseDigest"`
@@ -39,6 +40,8 @@ type ChangeJSON struct {
 	Before string      `json:"before,omitempty"`
 	After  string      `json:"after,omitempty"`
 	Source *SourceJSON `json:"source,omitempty"`
+	// Reason says why a rule or a chain of another program is collected.
+	Reason string `json:"reason,omitempty"`
 }
 
 // SourceJSON is a place in a file; lines and columns count from 1.
@@ -48,14 +51,18 @@ type SourceJSON struct {
 	Col  int    `json:"col"`
 }
 
-// ChainJSON is a shared chain as it will stand, with the rules that go away at
-// their old places (position 0).
+// ChainJSON is a shared chain as it will stand, or one of others from which rules
+// are collected, with the rules that go away at their old places (position 0).
 type ChainJSON struct {
-	Family  string     `json:"family"`
-	Table   string     `json:"table"`
-	Chain   string     `json:"chain"`
-	Policy  string     `json:"policy,omitempty"`
-	Changed bool       `json:"changed"`
+	Family  string `json:"family"`
+	Table   string `json:"table"`
+	Chain   string `json:"chain"`
+	Policy  string `json:"policy,omitempty"`
+	Changed bool   `json:"changed"`
+	// Foreign tells that it is no shared chain but one of others, Dropped that it
+	// goes, because nothing is left in it.
+	Foreign bool       `json:"foreign,omitempty"`
+	Dropped bool       `json:"dropped,omitempty"`
 	Rules   []LineJSON `json:"rules"`
 }
 
@@ -67,6 +74,9 @@ type LineJSON struct {
 	Participant string `json:"participant,omitempty"`
 	Ours        bool   `json:"ours,omitempty"`
 	Adopted     bool   `json:"adopted,omitempty"`
+	// Collected tells that a rule of others goes, Reason why.
+	Collected bool   `json:"collected,omitempty"`
+	Reason    string `json:"reason,omitempty"`
 }
 
 // CommitJSON is what is committed at once.
@@ -90,6 +100,20 @@ type ConstraintJSON struct {
 	Error    string      `json:"error,omitempty"`
 	Values   []ValueJSON `json:"values,omitempty"`
 	Source   *SourceJSON `json:"source,omitempty"`
+}
+
+// MissingJSON is a rule of another program that the rulesets name and that is not
+// in a shared chain. Lost tells that it did stand, or should; else no known program
+// is at work on the host.
+type MissingJSON struct {
+	Family      string   `json:"family"`
+	Table       string   `json:"table"`
+	Chain       string   `json:"chain"`
+	Name        string   `json:"name"`
+	Participant string   `json:"participant,omitempty"`
+	Lost        bool     `json:"lost"`
+	Because     string   `json:"because,omitempty"`
+	Returns     []string `json:"returns,omitempty"`
 }
 
 // ValueJSON is a part of a false constraint and its value.
@@ -132,7 +156,7 @@ func (p *Plan) JSON() PlanJSON {
 	for _, c := range p.Changes {
 		out.Changes = append(out.Changes, ChangeJSON{
 			Family: c.Key.Family.String(), Table: c.Key.Table, Chain: c.Key.Chain, Key: c.Address,
-			Action: c.Kind.String(), Before: c.Before, After: c.After, Source: source(c.Source),
+			Action: c.Kind.String(), Before: c.Before, After: c.After, Source: source(c.Source), Reason: c.Reason,
 		})
 	}
 	for _, v := range p.Views {
@@ -145,6 +169,12 @@ func (p *Plan) JSON() PlanJSON {
 	}
 	for _, c := range p.Constraints {
 		out.Constraints = append(out.Constraints, c.json())
+	}
+	for _, m := range p.Missing {
+		out.Missing = append(out.Missing, MissingJSON{
+			Family: m.Key.Family.String(), Table: m.Key.Table, Chain: m.Key.Chain, Name: m.Name,
+			Participant: m.Participant, Lost: m.Lost, Because: m.Because, Returns: m.Returns,
+		})
 	}
 	for _, d := range p.Diags.All() {
 		j := DiagnosticJSON{Severity: d.Severity.String(), Code: string(d.Code), Message: d.Message, Source: source(d.Span), Help: d.Help}
@@ -159,12 +189,12 @@ func (p *Plan) JSON() PlanJSON {
 func chainJSON(v ChainView) ChainJSON {
 	c := ChainJSON{
 		Family: v.Key.Family.String(), Table: v.Key.Table, Chain: v.Key.Chain,
-		Policy: v.Policy, Changed: v.Changed, Rules: []LineJSON{},
+		Policy: v.Policy, Changed: v.Changed, Foreign: v.Foreign, Dropped: v.Dropped, Rules: []LineJSON{},
 	}
 	for _, l := range v.Lines {
 		c.Rules = append(c.Rules, LineJSON{
 			Action: l.Kind.String(), Position: l.Position, Text: l.Text,
-			Participant: l.Participant, Ours: l.Ours, Adopted: l.Adopted,
+			Participant: l.Participant, Ours: l.Ours, Adopted: l.Adopted, Collected: l.Collected, Reason: l.Reason,
 		})
 	}
 	return c

@@ -3,9 +3,11 @@ package compiler
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"hookline/compiler/ir"
 	"hookline/compiler/participant"
+	"hookline/compiler/recognize"
 	"hookline/dsl/diag"
 )
 
@@ -43,7 +45,7 @@ func (pl *planner) checkOverlap() bool {
 func Overlaps(programs []*Program, list *diag.List) {
 	for i, p := range programs {
 		for _, q := range programs {
-			placedWith(p, q.Name, func(chain string) bool { return q.Owns.Chain(chain) || q.declares(chain) }, list)
+			placedWith(p, q.Name, q.OwnsChain, list)
 		}
 		for _, q := range programs[:i] {
 			adoptedTwice(p, q, list)
@@ -52,7 +54,7 @@ func Overlaps(programs []*Program, list *diag.List) {
 					Note(q.Span, "the other one is here")
 				continue
 			}
-			if name := overlap(p, slices.Concat(q.Owns.Chains, q.names())); name != "" {
+			if name := overlap(p, slices.Concat(q.Owns.Chains, q.DeclaredNames())); name != "" {
 				list.Errorf(diag.OwnershipOverlap, p.Span, "rulesets %s and %s both own %s", p.Name, q.Name, name).
 					Note(q.Span, "%s is here", q.Name)
 			}
@@ -62,7 +64,8 @@ func Overlaps(programs []*Program, list *diag.List) {
 
 // placedWith reports the jumps of a program that cannot stand beside a ruleset
 // that owns some chains, its own included: anchors in a chain of which that one
-// writes every rule, and adopted jumps that are that one's own.
+// writes every rule, and adopted jumps that are that one's own. What is collected
+// in such a chain is reported too.
 func placedWith(p *Program, owner string, owns func(chain string) bool, list *diag.List) {
 	for _, a := range p.placed() {
 		if owns(a.Key.Chain) && !ir.IsBuiltin(a.Key.Table, a.Key.Chain) {
@@ -72,6 +75,12 @@ func placedWith(p *Program, owner string, owns func(chain string) bool, list *di
 		if a.Adopt && owns(a.Target) {
 			list.Errorf(diag.AdoptOwned, a.Span, "%s is a chain of ruleset %s: its jumps are anchors", a.Target, owner).
 				WithHelp("put it under anchors there")
+		}
+	}
+	for _, c := range p.Collects {
+		if owns(c.Key.Chain) && !ir.IsBuiltin(c.Key.Table, c.Key.Chain) {
+			list.Errorf(diag.AdoptOwned, c.Span, "%s is a chain of ruleset %s, which writes every rule of it: nothing is collected in it", c.Key.Chain, owner).
+				WithHelp("leave the rule out of that ruleset, or apply once without this entry if the chain is declared no more")
 		}
 	}
 }
@@ -89,22 +98,11 @@ func adoptedTwice(p, q *Program, list *diag.List) {
 	}
 }
 
-// names are the declared chains' names.
-func (p *Program) names() []string {
-	var out []string
-	for _, c := range p.Chains {
-		if !slices.Contains(out, c.Key.Chain) {
-			out = append(out, c.Key.Chain)
-		}
-	}
-	return out
-}
-
 // overlap finds a name or glob of the list that meets a name or glob of the
 // program.
 func overlap(p *Program, globs []string) string {
 	for _, g := range globs {
-		for _, own := range slices.Concat(p.Owns.Chains, p.names()) {
+		for _, own := range slices.Concat(p.Owns.Chains, p.DeclaredNames()) {
 			if participant.Meet(own, g) {
 				return g
 			}
@@ -123,13 +121,11 @@ func (pl *planner) checkOtherVariant() {
 	if pl.snap.Variant == ir.IptablesLegacy {
 		other = ir.IptablesNFT
 	}
-	n := 0
 	for _, t := range pl.snap.Others.Tables {
 		for _, c := range t.Chains {
 			if ir.IsBuiltin(t.Name, c.Name) {
 				continue
 			}
-			n++
 			if p := pl.ownerOf(c.Name); p != nil {
 				pl.diags().Errorf(diag.OtherBackend, p.Span, "chain %s of table %s of %s is ours and stands in %s, but the plan is for %s",
 					c.Name, t.Name, t.Family, other, pl.snap.Variant).
@@ -137,7 +133,71 @@ func (pl *planner) checkOtherVariant() {
 			}
 		}
 	}
-	if n > 0 {
-		pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %d chains stand beside the %s ones that the plan is for", other, n, pl.snap.Variant)
+	if there := holdings(pl.snap.Others); !there.empty() {
+		pl.mixedBackends(other, there)
 	}
 }
+
+// holding is how much a state holds beyond empty built-in chains. What is known
+// of it by name only counts as chains.
+type holding struct {
+	chains, rules int
+	// unread tells that there are rules which were not read.
+	unread bool
+}
+
+func holdings(s *ir.State) holding {
+	var h holding
+	for _, t := range s.Tables {
+		for _, c := range t.Chains {
+			if !ir.IsBuiltin(t.Name, c.Name) {
+				h.chains++
+			}
+			h.rules += len(c.Rules)
+			h.unread = h.unread || !c.Read
+		}
+	}
+	return h
+}
+
+func (h holding) empty() bool { return h.chains == 0 && h.rules == 0 && !h.unread }
+
+func (h holding) String() string {
+	s := count(h.chains, "chain")
+	switch {
+	case !h.unread:
+		s += " and " + count(h.rules, "rule")
+	case h.rules > 0:
+		s += " and at least " + count(h.rules, "rule")
+	}
+	return s
+}
+
+// mixedBackends warns of what stands in the other variant's tables, and says who
+// wrote it. Programs that write without chains of their own leave rules in
+// built-in chains only (flannel before 0.20).
+func (pl *planner) mixedBackends(other ir.Variant, there holding) {
+	d := pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %s stand beside the %s ones, with %s, that the plan is for: packets go through both",
+		other, there, pl.snap.Variant, holdings(pl.snap.State))
+	named := 0
+	for _, f := range recognize.New(pl.cat, Fields).State(pl.snap.Others).Participants() {
+		var what []string
+		if f.Chains > 0 {
+			what = append(what, count(f.Chains, "chain"))
+		}
+		if f.Rules > 0 {
+			what = append(what, count(f.Rules, "rule"))
+		}
+		if len(what) > 0 {
+			d.Note(diag.Span{}, "of these, %s: %s", f.Name, strings.Join(what, ", "))
+		}
+		named += f.Rules
+	}
+	if rest := there.rules - named; named > 0 && rest > 0 {
+		d.Note(diag.Span{}, "of these, unknown: %s", count(rest, "rule"))
+	}
+	d.WithHelp("nothing is planned there; %s shows it, and what nobody uses any more is best deleted", saveTool(other))
+}
+
+// saveTool is the tool that prints a variant's tables.
+func saveTool(v ir.Variant) string { return string(v) + "-save" }

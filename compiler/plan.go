@@ -37,6 +37,9 @@ type Recorded struct {
 	// Owns are the globs at the last apply; Declared the names of its chains.
 	Owns     Owns
 	Declared []string
+	// Seen are the other programs' rules that stood at an apply since the host was
+	// started, as Plan.Seen lists them.
+	Seen []string
 }
 
 // RespellKey is the key of PlanOptions.Respelled.
@@ -59,7 +62,13 @@ type Plan struct {
 	// Views are the shared chains that the plan touches or places something in.
 	Views       []ChainView
 	Constraints []ConstraintResult
-	Diags       *diag.List
+	// Missing are the other programs' rules that the rulesets name and that are not
+	// there. Those about which nothing speaks for a loss are not listed.
+	Missing []MissingRule
+	// Seen are the names that do stand for rules, sorted: what a record keeps, so that
+	// a later plan can tell what was lost.
+	Seen  []string
+	Diags *diag.List
 	// Notes are the sentences that a plan must show about how it is applied.
 	Notes []string
 	// BaseDigest identifies what the plan rests on.
@@ -70,7 +79,8 @@ type Plan struct {
 	AskedSets []string
 	// Owned lists the owned chains that stand or will stand.
 	Owned []ir.ChainKey
-	// Adopted and Collected are what a removal leaves as it is.
+	// LeftAsIs are the adopted jumps and the rules that collect would remove: what a
+	// removal leaves as it is, one sentence each.
 	LeftAsIs []string
 
 	// removal tells that nothing of the rulesets is to stand.
@@ -82,6 +92,10 @@ type Plan struct {
 	ourJump                             func(ir.Family, *ir.Rule) bool
 	// adopted holds "chain key, target" of the jumps whose place the rulesets manage.
 	adopted map[string]bool
+	// collected are the texts of the rules of others that go, by their chain, emptied
+	// the chains of others that go.
+	collected map[ir.ChainKey]map[string]bool
+	emptied   map[ir.ChainKey]bool
 }
 
 // RulesetInfo names a ruleset.
@@ -117,23 +131,35 @@ type planner struct {
 	families []ir.Family
 	tables   []*tablePlan
 	isOwned  map[string]bool // memo of owned
+	// namings are what the rulesets call other programs' rules, in the order of
+	// shared chains and then of writing.
+	namings  []*naming
+	chainsOf map[string]string // memo of chainOf
 }
 
 // tablePlan is the work on one table of one family.
 type tablePlan struct {
-	key   ir.TableKey
-	live  *ir.Table // nil if absent
-	wants []*Chain  // declared chains of this table
-	stale []*ir.Chain
-	given []*ir.Chain // chains given to users, no longer declared: emptied
-	hooks []*hookPlan
+	key  ir.TableKey
+	live *ir.Table // nil if absent
+	// standing are the chains of live by name.
+	standing map[string]*ir.Chain
+	wants    []*Chain // declared chains of this table
+	stale    []*ir.Chain
+	given    []*ir.Chain // chains given to users, no longer declared: emptied
+	hooks    []*hookPlan
+	// collects choose rules of others; chosen are the rules that go, by chain and
+	// index, emptied the chains that go with them.
+	collects []*Collect
+	chosen   map[string]map[int]chosenRule
+	emptied  []emptiedChain
 	// foreignRefs are foreign rules that refer to our chains, by our chain.
 	foreignRefs map[string][]ruleAt
 	ops         []ir.Op
 	dropOps     []ir.Op
 }
 
-// hookPlan is the work on one shared chain.
+// hookPlan is the work on one shared chain, or on a chain of others from which
+// rules are collected.
 type hookPlan struct {
 	key     ir.ChainKey
 	live    *ir.Chain
@@ -141,8 +167,10 @@ type hookPlan struct {
 	// sources are the anchors behind input.Anchors, index by index: an adopted target
 	// may stand with several different matches.
 	sources []*Anchor
-	input   place.Input
-	output  place.Output
+	// chosen are the rules of others that go, by index, ascending.
+	chosen []int
+	input  place.Input
+	output place.Output
 }
 
 // ruleAt is a rule and where it stands.
@@ -173,6 +201,7 @@ func (pl *planner) run() {
 	}
 	pl.plan.owns, pl.plan.shared, pl.plan.ourJump = pl.owned, pl.shared, pl.ourJump
 	pl.plan.adopted = map[string]bool{}
+	pl.plan.collected, pl.plan.emptied = map[ir.ChainKey]map[string]bool{}, map[ir.ChainKey]bool{}
 	for _, p := range pl.programs {
 		for _, a := range p.Adopts {
 			pl.plan.adopted[a.Key.String()+" "+a.Target] = true
@@ -189,7 +218,9 @@ func (pl *planner) run() {
 	pl.solve()
 	pl.write()
 	pl.predict()
+	pl.hostLint()
 	pl.constraints()
+	pl.missing()
 	pl.views()
 	pl.leftAsIs()
 	pl.digest()
@@ -253,7 +284,7 @@ func (pl *planner) mergeCatalogues() bool {
 // ownerOf finds the program whose chain this is; nil for a foreign chain.
 func (pl *planner) ownerOf(chain string) *Program {
 	for _, p := range pl.programs {
-		if p.Owns.Chain(chain) || p.declares(chain) {
+		if p.OwnsChain(chain) {
 			return p
 		}
 	}
@@ -318,16 +349,28 @@ func (pl *planner) placed(k ir.TableKey) []*Anchor {
 // table finds what is ours in a table: chains to write, stale chains, and for each
 // shared chain our jumps in it.
 func (pl *planner) table(k ir.TableKey) {
-	t := &tablePlan{key: k, live: pl.snap.State.Table(k.Family, k.Name), wants: pl.wanted(k), foreignRefs: map[string][]ruleAt{}}
+	t := &tablePlan{
+		key: k, live: pl.snap.State.Table(k.Family, k.Name), wants: pl.wanted(k), collects: pl.collects(k),
+		foreignRefs: map[string][]ruleAt{},
+	}
 	anchors := pl.anchorsHere(pl.placed(k))
-	needed := len(t.wants) > 0 || len(anchors) > 0
+	if t.live != nil {
+		t.standing = make(map[string]*ir.Chain, len(t.live.Chains))
+		for _, c := range t.live.Chains {
+			t.standing[c.Name] = c
+		}
+	}
+	needed := len(t.wants) > 0 || len(anchors) > 0 || len(t.collects) > 0
 	if t.live != nil && t.live.Unreadable != "" {
 		if needed {
 			var at diag.Span
-			if len(t.wants) > 0 {
+			switch {
+			case len(t.wants) > 0:
 				at = t.wants[0].Span
-			} else {
+			case len(anchors) > 0:
 				at = anchors[0].Span
+			default:
+				at = t.collects[0].Span
 			}
 			pl.diags().Errorf(diag.UnreadableTable, at, "table %s of %s cannot be read: %s", k.Name, k.Family, t.live.Unreadable).
 				WithHelp("a program wrote native nft rules into it; see who with `nft -a list table %s %s`", nftFamily(k.Family), k.Name)
@@ -338,6 +381,8 @@ func (pl *planner) table(k ir.TableKey) {
 	}
 	if t.live != nil {
 		pl.findOwned(t)
+		pl.choose(t)
+		pl.noteCollected(t)
 	}
 	pl.findHooks(t, anchors)
 	if needed || len(t.stale) > 0 || len(t.given) > 0 || len(t.hooks) > 0 {
@@ -347,12 +392,16 @@ func (pl *planner) table(k ir.TableKey) {
 
 // findOwned lists the owned chains that stand and are not declared.
 func (pl *planner) findOwned(t *tablePlan) {
+	wanted := map[string]bool{}
+	for _, c := range t.wants {
+		wanted[c.Key.Chain] = true
+	}
 	for _, c := range t.live.Chains {
 		if ir.IsBuiltin(t.key.Name, c.Name) || !pl.owned(c.Name) {
 			continue
 		}
 		pl.plan.Owned = append(pl.plan.Owned, ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: c.Name})
-		if slices.ContainsFunc(t.wants, func(w *Chain) bool { return w.Key.Chain == c.Name }) {
+		if wanted[c.Name] {
 			continue
 		}
 		if given(pl.cat, c.Name) {
@@ -384,7 +433,8 @@ func (pl *planner) ourJump(f ir.Family, r *ir.Rule) bool {
 }
 
 // findHooks makes a hookPlan for each shared chain in which an anchor is wanted
-// or a jump of ours stands, and collects foreign references.
+// or a jump of ours stands, and for each chain from which rules of others go. It
+// takes note of foreign references.
 func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 	// order are the names of the shared chains; there can be tens of thousands of
 	// others.
@@ -397,7 +447,10 @@ func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 			case pl.shared(k):
 				order = append(order, c.Name)
 			case c.Read && c.Unreadable == "":
-				pl.collectForeign(t, k, c)
+				pl.foreignRefs(t, k, c)
+				if len(t.chosen[c.Name]) > 0 || t.empties(c.Name) {
+					order = append(order, c.Name)
+				}
 			}
 		}
 	}
@@ -434,10 +487,11 @@ func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 	}
 }
 
-// collectForeign notes the rules of a foreign chain that refer to ours.
-func (pl *planner) collectForeign(t *tablePlan, k ir.ChainKey, c *ir.Chain) {
+// foreignRefs notes the rules of a foreign chain that refer to ours and stay.
+func (pl *planner) foreignRefs(t *tablePlan, k ir.ChainKey, c *ir.Chain) {
 	for i, r := range c.Rules {
-		if target := ruleTarget(r); target != "" && pl.owned(target) {
+		_, goes := t.chosen[c.Name][i]
+		if target := ruleTarget(r); target != "" && !goes && pl.owned(target) {
 			t.foreignRefs[target] = append(t.foreignRefs[target], ruleAt{k.Chain, i, r})
 		}
 	}

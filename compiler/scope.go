@@ -7,7 +7,7 @@ import (
 )
 
 // Scope is what must be read of a host to plan the programs: the shared chains
-// that anchors name, and in every table of both families what is ours and who
+// that anchors and collections name, and in every table of both families what is ours and who
 // refers to it. What constraints ask for comes later (Plan.Asked).
 func Scope(programs []*Program, opt PlanOptions) ir.Scope {
 	s := ir.Scope{Families: opt.Families, Sets: SetNames(programs)}
@@ -18,10 +18,7 @@ func Scope(programs []*Program, opt PlanOptions) ir.Scope {
 	globs := ownedGlobs(programs, opt.Recorded)
 	for _, f := range families {
 		for _, t := range ir.TableNames {
-			k := ir.TableKey{Family: f, Name: t}
-			for _, g := range globs {
-				s.WantGlob(k, g)
-			}
+			s.WantGlob(ir.TableKey{Family: f, Name: t}, globs...)
 			// A stale jump can stand in any shared chain, but only a chain that stands can
 			// be jumped to; the reader finds who refers to it.
 		}
@@ -30,6 +27,15 @@ func Scope(programs []*Program, opt PlanOptions) ir.Scope {
 		for _, a := range p.placed() {
 			if slices.Contains(families, a.Key.Family) {
 				s.Want(a.Key)
+			}
+		}
+		for _, c := range p.Collects {
+			switch {
+			case !slices.Contains(families, c.Key.Family):
+			case c.DropEmpty:
+				s.WantRefs(c.Key)
+			default:
+				s.Want(c.Key)
 			}
 		}
 	}
@@ -41,7 +47,7 @@ func ownedGlobs(programs []*Program, recorded []Recorded) []string {
 	var out []string
 	for _, p := range programs {
 		out = append(out, p.Owns.Chains...)
-		out = append(out, p.names()...)
+		out = append(out, p.DeclaredNames()...)
 		for _, r := range recorded {
 			if r.Name == p.Name {
 				out = append(out, r.Declared...)

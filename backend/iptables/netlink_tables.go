@@ -59,6 +59,22 @@ func (k *kernel) nftTables() ([]ir.NFTTable, error) {
 	return out, nil
 }
 
+// allTableNames lists the tables of every family as nft(8) names them, sorted.
+func (k *kernel) allTableNames() ([]string, error) {
+	out := []string{}
+	for _, f := range nftFamilies {
+		names, err := k.tableNames(f)
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range names {
+			out = append(out, f.name+" "+name)
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
 // tableNames lists the tables of a family.
 func (k *kernel) tableNames(f nftFamily) ([]string, error) {
 	answers, err := k.ask(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETTABLE, f.proto, netlink.Dump, nil)

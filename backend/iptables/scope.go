@@ -38,6 +38,7 @@ type tableReader struct {
 	s     *session
 	key   ir.TableKey
 	scope *ir.TableScope
+	globs *ir.Globs // the scope's, once they are asked
 	// kernel is what the kernel says of each chain, by name.
 	kernel map[string]*kernelChain
 	table  *ir.Table
@@ -189,7 +190,10 @@ func (r *tableReader) wants(chain string) bool {
 
 // owned tells whether a chain matches one of the scope's globs.
 func (r *tableReader) owned(chain string) bool {
-	return slices.ContainsFunc(r.scope.Globs, func(g string) bool { return ir.MatchGlob(g, chain) })
+	if r.globs == nil {
+		r.globs = ir.NewGlobs(r.scope.Globs)
+	}
+	return r.globs.Match(chain)
 }
 
 // listCost is about what listing rules costs, in microseconds. The kernel gives a

@@ -36,6 +36,9 @@ func (s *session) Snapshot(ctx context.Context, scope ir.Scope) (*ir.Snapshot, e
 			return nil, err
 		}
 	}
+	if snap.NFTNames, err = s.nftNames(ctx); err != nil {
+		return nil, err
+	}
 	if snap.Facts, snap.Tools, err = s.facts(ctx); err != nil {
 		return nil, err
 	}
@@ -133,6 +136,24 @@ func (s *session) readHost(ctx context.Context) (*ir.Host, error) {
 		}
 	}
 	return nil, fmt.Errorf("reading the tables of nftables: %w: they changed during each of %d reads", backend.ErrUnsettled, 4*generationTries)
+}
+
+// nftNames lists the tables of nftables, which is one short answer of the kernel.
+// Where they keep changing they stay unknown: what needs them is a warning.
+func (s *session) nftNames(ctx context.Context) ([]string, error) {
+	for range generationTries {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("reading the host: %w", err)
+		}
+		if s.kernel == nil {
+			return nil, nil
+		}
+		names, err := s.kernel.allTableNames()
+		if !errors.Is(err, errInterrupted) {
+			return names, err
+		}
+	}
+	return nil, nil
 }
 
 // otherNFT lists the chains of the nft variant, without their rules. Built-in

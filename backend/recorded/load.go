@@ -15,7 +15,7 @@ import (
 )
 
 // Load reads a recorded host: a file that Write made, a plain save, or a folder
-// of what the tools print. A folder that holds several snapshots is told which
+// of what the tools print or with one file that Write made. A folder that holds several snapshots is told which
 // by the first part of their names: FOLDER/NAME. The variant says which of two
 // recorded variants is meant; empty means the one in use there, found as on a
 // live host. The list holds what is wrong with the texts, each at its place; the
@@ -88,6 +88,9 @@ func (l *loader) file(path, text string) {
 
 // parts puts a folder together.
 func (l *loader) parts(path string, p *parts) error {
+	if p.archive.name != "" {
+		return l.besideArchive(path, p)
+	}
 	states := map[ir.Variant]*ir.State{}
 	for _, v := range []ir.Variant{ir.IptablesNFT, ir.IptablesLegacy, ""} {
 		for _, f := range ir.Families {
@@ -112,7 +115,7 @@ func (l *loader) parts(path string, p *parts) error {
 		}
 	}
 	if len(states) == 0 && p.nft.name == "" {
-		return fmt.Errorf("reading %s: no iptables-save in it (known names: ip{,6}tables-{nft,legacy}-save.txt, NAME.{nft,legacy}.v{4,6}.save)", path)
+		return fmt.Errorf("reading %s: no iptables-save in it (known names: ip{,6}tables-{nft,legacy}-save.txt, NAME.{nft,legacy}.v{4,6}.save, NAME.txtar)", path)
 	}
 	if l.snap.Variant == "" {
 		l.snap.Variant, l.snap.Why = variantInUse(states[ir.IptablesNFT], states[ir.IptablesLegacy])
@@ -166,6 +169,27 @@ func (l *loader) listing(path string, s source, states map[ir.Variant]*ir.State)
 		l.crossCheck(state, n, s.name)
 	case len(n.tables) > 0 && l.snap.Variant == ir.IptablesLegacy:
 		l.snap.Others = n.chainNames()
+	}
+	return nil
+}
+
+// besideArchive reads a folder that holds a file of ours, and values and facts
+// for that host, which win over those in the file: recording the host again
+// leaves them as they are.
+func (l *loader) besideArchive(path string, p *parts) error {
+	if len(p.saves) > 0 || p.nft.name != "" || p.ipset.name != "" {
+		return fmt.Errorf("reading %s: %s holds a whole snapshot, and other parts of one stand beside it", path, p.archive.name)
+	}
+	a := txtar.Parse([]byte(p.archive.text))
+	if !slices.ContainsFunc(a.Files, func(f txtar.File) bool { return f.Name == metaName }) {
+		return fmt.Errorf("reading %s: it has no %s, so it is no snapshot", p.archive.name, metaName)
+	}
+	l.archive(p.archive.name, p.archive.text, a)
+	if p.values.name != "" {
+		l.snap.Values, l.snap.ValuesName = p.values.text, p.values.name
+	}
+	if p.facts.name != "" {
+		l.snap.FactsText, l.snap.FactsName = p.facts.text, p.facts.name
 	}
 	return nil
 }

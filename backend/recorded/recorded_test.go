@@ -296,6 +296,37 @@ func TestPlainSaves(t *testing.T) {
 	}
 }
 
+// A folder may hold what `hookline snapshot` wrote, with the host's values and
+// facts beside it: they win over those in the file.
+func TestFolderWithArchive(t *testing.T) {
+	dir, save := t.TempDir(), filepath.Join(t.TempDir(), "host.nft.v4.save")
+	if err := os.WriteFile(save, []byte("*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	archive, err := Write(load(t, save, ""), WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"node-1.txtar": string(archive) + "-- values.yaml --\nrole: worker\n",
+		"values.yaml":  "role: witness\n",
+		"facts.yaml":   "hostname: node-1\n",
+		"README.md":    "a node\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := load(t, dir, "")
+	if s.Values != "role: witness\n" || s.ValuesName != filepath.Join(dir, "values.yaml") || s.FactsText != "hostname: node-1\n" {
+		t.Errorf("values %q of %s, facts %q: want those beside the archive", s.Values, s.ValuesName, s.FactsText)
+	}
+	c, err := s.State.Lookup(ir.ChainKey{Family: ir.IPv4, Table: "filter", Chain: "INPUT"})
+	if err != nil || c.Policy != "DROP" || s.Source != dir {
+		t.Errorf("INPUT is %+v (%v), read from %s: want what the archive in %s holds", c, err, s.Source, dir)
+	}
+}
+
 func TestLoadErrors(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -313,6 +344,11 @@ func TestLoadErrors(t *testing.T) {
 	write("twice/iptables-save", "*filter\nCOMMIT\n")
 	write("twice/rules.v4", "*filter\nCOMMIT\n")
 	write("none/README.md", "")
+	write("archives/a.txtar", "")
+	write("archives/b.txtar", "")
+	write("beside/a.txtar", "-- meta.json --\n{\"formatVersion\": 1, \"variant\": \"iptables-nft\"}\n")
+	write("beside/iptables-save", "*filter\nCOMMIT\n")
+	write("stranger/a.txtar", "-- README --\nhello\n")
 	for _, c := range []struct {
 		name, path string
 		variant    ir.Variant
@@ -321,6 +357,9 @@ func TestLoadErrors(t *testing.T) {
 		{"missing", filepath.Join(dir, "nosuch"), "", "no such file"},
 		{"several hosts", filepath.Join(dir, "two"), "", "holds several snapshots: name one, e.g. " + filepath.Join(dir, "two", "a")},
 		{"twice the same", filepath.Join(dir, "twice"), "", "are a save of ipv4"},
+		{"several archives", filepath.Join(dir, "archives"), "", "holds several snapshots: name one, e.g. " + filepath.Join(dir, "archives", "a")},
+		{"an archive and a save", filepath.Join(dir, "beside"), "", "holds a whole snapshot, and other parts of one stand beside it"},
+		{"another archive", filepath.Join(dir, "stranger"), "", "it has no meta.json, so it is no snapshot"},
 		{"nothing in it", filepath.Join(dir, "none"), "", "no iptables-save in it"},
 		{"another backend", dir, ir.NFT, "is no variant of iptables"},
 		{"broken gzip", write("x.gz", "this is no gzip"), "", "gzip: invalid header"},

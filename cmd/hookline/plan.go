@@ -102,6 +102,11 @@ func (a *app) planRecorded(src *sources, paths []string, detailed bool) error {
 	p := src.parse(list)
 	if list.HasErrors() {
 		list.Sort()
+		if a.flags.output == "markdown" {
+			if err := compiler.WriteMarkdownFindings(a.out, "no plan, the input has errors", list); err != nil {
+				return err
+			}
+		}
 		if err := a.report(list); err != nil {
 			return err
 		}
@@ -110,14 +115,20 @@ func (a *app) planRecorded(src *sources, paths []string, detailed bool) error {
 	var plans []*compiler.Plan
 	var codes []int
 	for _, path := range paths {
-		plan, code, err := a.planSnapshot(p, path, detailed)
-		if err != nil {
-			return err
+		plan, findings := planSnapshot(p, path)
+		if plan == nil {
+			// The other snapshots are planned all the same: each is a host of its own.
+			if err := a.report(findings); err != nil {
+				return err
+			}
+			codes = append(codes, exitFault)
+			if a.flags.output == "markdown" {
+				plans = append(plans, compiler.Unplanned(path, findings))
+			}
+			continue
 		}
-		codes = append(codes, code)
-		if plan != nil {
-			plans = append(plans, plan)
-		}
+		codes = append(codes, planCode(plan, detailed))
+		plans = append(plans, plan)
 	}
 	if err := a.writePlans(plans); err != nil {
 		return err
@@ -126,8 +137,8 @@ func (a *app) planRecorded(src *sources, paths []string, detailed bool) error {
 }
 
 // planSnapshot plans against one recorded snapshot; the plan is nil if the input
-// has errors, which are reported.
-func (a *app) planSnapshot(p *parsed, path string, detailed bool) (*compiler.Plan, int, error) {
+// has errors, which are in the list.
+func planSnapshot(p *parsed, path string) (*compiler.Plan, *diag.List) {
 	kind := p.src.backend
 	for _, d := range p.docs {
 		if kind == "" && d.Backend != nil {
@@ -139,7 +150,9 @@ func (a *app) planSnapshot(p *parsed, path string, detailed bool) (*compiler.Pla
 	}
 	snap, list, err := recorded.Load(path, ir.Variant(kind))
 	if err != nil {
-		return nil, exitFault, err
+		list = &diag.List{}
+		list.Errorf(diag.SnapshotText, diag.Span{}, "%v", err)
+		return nil, list
 	}
 	var own []*dsl.Entry
 	if snap != nil && snap.Values != "" {
@@ -159,7 +172,7 @@ func (a *app) planSnapshot(p *parsed, path string, detailed bool) (*compiler.Pla
 	}
 	list.Sort()
 	if list.HasErrors() {
-		return nil, exitFault, a.report(list)
+		return nil, list
 	}
 	plan := compiler.NewPlan(programs, snap, compiler.PlanOptions{Families: p.src.families})
 	for _, k := range plan.Asked {
@@ -171,7 +184,7 @@ func (a *app) planSnapshot(p *parsed, path string, detailed bool) (*compiler.Pla
 	plan.Diags.Append(list)
 	plan.Diags.Sort()
 	plan.Notes = append(plan.Notes, snap.Warnings...)
-	return plan, planCode(plan, detailed), nil
+	return plan, list
 }
 
 // writePlans prints plans to stdout and their findings to stderr.
@@ -231,7 +244,12 @@ func (a *app) verifyCommand() *cobra.Command {
 			if err := a.writePlans([]*compiler.Plan{plan}); err != nil {
 				return err
 			}
-			return ended(planCode(plan, true))
+			code := planCode(plan, true)
+			if code == exitOK && plan.Lost() {
+				// Nothing is to be written, and the host is not as declared all the same.
+				code = exitDifferent
+			}
+			return ended(code)
 		},
 	}
 }

@@ -34,9 +34,21 @@ type Snapshot struct {
 	Redacted bool
 	// Host is the rest of the machine; nil if nobody looked beyond the tables.
 	Host *Host
+	// NFTNames are the tables of nftables as nft(8) names them ("ip filter"), sorted; nil
+	// if nobody looked. Ask NFTTable, which knows Host too.
+	NFTNames []string
 	// Source is the name of the file or folder that it was read from; empty for a
 	// live host.
 	Source string
+}
+
+// NFTTable tells whether a table of nftables stands, by the name that nft(8) gives
+// it: "ip filter". It is false where nobody looked.
+func (s *Snapshot) NFTTable(name string) bool {
+	if s.Host != nil && slices.ContainsFunc(s.Host.NFTTables, func(t NFTTable) bool { return t.Key() == name }) {
+		return true
+	}
+	return slices.Contains(s.NFTNames, name)
 }
 
 // Scope says what is to be read. The zero Scope asks for everything.
@@ -81,12 +93,33 @@ func (s *Scope) Want(k ChainKey) {
 // WantAll adds a whole table to the scope.
 func (s *Scope) WantAll(k TableKey) { s.table(k).All = true }
 
-// WantGlob adds chains by glob, and everything that refers to them.
-func (s *Scope) WantGlob(k TableKey, glob string) {
+// WantGlob adds chains by glob, and everything that refers to them. No glob asks
+// for nothing.
+func (s *Scope) WantGlob(k TableKey, globs ...string) {
+	if len(globs) == 0 {
+		return
+	}
 	t := s.table(k)
 	t.Refs = true
-	if !slices.Contains(t.Globs, glob) {
-		t.Globs = append(t.Globs, glob)
+	known := map[string]bool{}
+	for _, g := range t.Globs {
+		known[g] = true
+	}
+	for _, g := range globs {
+		if !known[g] {
+			t.Globs = append(t.Globs, g)
+			known[g] = true
+		}
+	}
+}
+
+// WantRefs adds a chain, and everything that refers to it.
+func (s *Scope) WantRefs(k ChainKey) {
+	s.Want(k)
+	t := s.table(k.TableKey())
+	t.Refs = true
+	if !slices.Contains(t.RefsTo, k.Chain) {
+		t.RefsTo = append(t.RefsTo, k.Chain)
 	}
 }
 

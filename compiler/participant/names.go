@@ -139,6 +139,20 @@ type MarkOwner struct {
 	Mark
 }
 
+// WholeMarks lists the marks that are compared as a whole in nftables tables of
+// their programs.
+func (c *Catalogue) WholeMarks() []MarkOwner {
+	var out []MarkOwner
+	for _, e := range c.entries {
+		for _, m := range e.Marks {
+			if len(m.WholeIn) > 0 {
+				out = append(out, MarkOwner{e.Name, m})
+			}
+		}
+	}
+	return out
+}
+
 // MarkOwners lists who uses any bit that setting mark to value under mask
 // touches: the bits of both (0x0/0x4000 clears what kube-proxy sets).
 func (c *Catalogue) MarkOwners(value, mask uint32) []MarkOwner {

@@ -11,7 +11,7 @@ type Missing uint8
 
 // What `ifMissing` can say.
 const (
-	Ignore Missing = iota // the bound does not exist
+	Ignore Missing = iota // the bound does not exist; nothing is reported here
 	Fail                  // an error
 	Hold                  // the anchor is left alone until the reference appears
 )
@@ -65,7 +65,7 @@ type Anchor struct {
 	Adopt bool
 	// Participant is whose jump an adopted one is, if known.
 	Participant string
-	// Collapse: of several copies one stays. It always holds unless Adopt is set.
+	// Collapse: of several copies one stays.
 	Collapse bool
 	// IfMissing says what to do when no jump stands that an Adopt could manage.
 	IfMissing Missing

@@ -56,9 +56,10 @@ var Codes = []CodeInfo{
 	{MarkCollision, "The mark uses bits that another program uses."},
 	{AdoptOwned, "An adopted or collected chain is one that the ruleset owns."},
 	{JumpForeign, "A rule jumps into a chain of another program."},
+	{IdleChain, "A chain that a program gives to its users is filled, and nothing jumps to it."},
 
 	{UnknownReference, "A reference of a placement is neither a participant nor a known chain."},
-	{MissingReference, "A reference of a placement is not on the host."},
+	{MissingReference, "Other programs' rules that a placement or a constraint names are not on the host."},
 	{Held, "A jump is kept out, or where it is, until its reference appears."},
 	{CrossingBounds, "No place satisfies every bound of a placement."},
 	{UnstablePlacement, "Another program will undo the placement."},
