@@ -195,6 +195,9 @@ type Killed struct {
 	Substring string `json:"substring"`
 	// AnyCase tells that upper and lower case are the same.
 	AnyCase bool `json:"anyCase,omitempty"`
+	// Exact are the strings that really get a rule deleted, if Substring, which names
+	// must not hold, is less than them.
+	Exact []string `json:"exact,omitempty"`
 	// By says who deletes, as a clause: "rke2-killall.sh deletes ...".
 	By string `json:"by"`
 }
@@ -376,6 +379,9 @@ func (e *Entry) check() error {
 	for _, k := range e.Killed {
 		if k.Substring == "" || k.By == "" {
 			bad("killed: a substring and who deletes are both needed")
+		}
+		if slices.ContainsFunc(k.Exact, func(x string) bool { return !strings.Contains(x, k.Substring) }) {
+			bad("killed: the exact strings of %q do not all hold it", k.Substring)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
