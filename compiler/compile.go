@@ -342,6 +342,7 @@ func (c *compilation) lint() {
 	}
 	c.neighbourDiscovery()
 	c.marks()
+	c.killedRules()
 }
 
 func adoptedFrom(cat *participant.Catalogue, a *Anchor) string {
@@ -418,6 +419,27 @@ func narrow(s *ir.Spec) bool {
 		}
 	}
 	return false
+}
+
+// killedRules warns of rules that clean-up scripts delete for what stands in their text:
+// an accept that goes while the drop behind it stays cuts a host off.
+func (c *compilation) killedRules() {
+	warn := func(chain string, r *ir.Rule) {
+		if sub, why, found := c.prog.Catalogue.KilledRule(r.Text); found {
+			c.diags.Warnf(diag.ReservedSubstring, r.Origin, "this rule of %s will not survive with %q in its text: %s", chain, sub, why)
+		}
+	}
+	for _, ch := range c.prog.Chains {
+		for _, r := range ch.Rules {
+			// A jump to another program's chain is refused for what it is.
+			if c.prog.Catalogue.ChainOwner(r.Rule.JumpTarget()) == "" {
+				warn(ch.Key.Chain, r.Rule)
+			}
+		}
+	}
+	for _, a := range c.prog.Anchors {
+		warn(a.Key.Chain, a.Rule)
+	}
 }
 
 // marks warns of mark bits that another program uses, but not of those of a program

@@ -17,6 +17,9 @@ const AnchorComment = "hookline:"
 
 // Fields is how the compiler decodes rules for recognition.
 func Fields(f ir.Family, r *ir.Rule) recognize.Fields {
+	if r.Native != nil {
+		return recognize.FromNative(r.Native)
+	}
 	return recognize.FromSpec(xtables.DecodeRule(r, f), r.Text)
 }
 
@@ -55,8 +58,9 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 		return false
 	}
 	if h.live.Unreadable != "" && len(h.anchors) > 0 {
-		pl.diags().Errorf(diag.UnreadableTable, h.anchors[0].Span, "chain %s of table %s of %s cannot be read: %s",
+		d := pl.diags().Errorf(diag.UnreadableTable, h.anchors[0].Span, "chain %s of table %s of %s cannot be read: %s",
 			h.key.Chain, h.key.Table, h.key.Family, h.live.Unreadable)
+		pl.noteNatives(d, pl.rec.NativesIn(h.key))
 		return false
 	}
 	for i := range h.input.Rules {
@@ -106,29 +110,6 @@ func rulesetOf(s *ir.Spec) string {
 		}
 	}
 	return ""
-}
-
-// nativeRules reports that native nft rules stand in a chain that the rulesets
-// need. A jump that is in bounds may stay beside them, and the places of rules
-// that iptables can read still show that; nothing is put in, moved or deleted.
-func (pl *planner) nativeRules(h *hookPlan) {
-	var d *diag.Diagnostic
-	if h.output.Changed() {
-		d = pl.diags().Errorf(diag.NativeRules, h.anchors[0].Span,
-			"%s holds native nft rules, which iptables misreads: nothing can be placed in it", h.key)
-	} else {
-		d = pl.diags().Warnf(diag.NativeRules, h.anchors[0].Span,
-			"%s holds native nft rules, which iptables misreads; what is ours stands within its bounds and is left alone", h.key)
-	}
-	for i, r := range h.live.Rules {
-		if r.Native != nil {
-			who := ""
-			if a := pl.rec.Rule(h.key, i); a.Participant != "" {
-				who = ", probably by " + a.Participant
-			}
-			d.Note(r.Origin, "rule %d, handle %d: %s%s", i+1, r.Native.Handle, r.Native.Expr, who)
-		}
-	}
 }
 
 // ownAnchors adds our own anchors to the input and finds their standing copies.

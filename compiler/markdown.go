@@ -255,7 +255,7 @@ func (p *Plan) markdownConstraints(b *strings.Builder) {
 	if len(p.Constraints) == 0 {
 		return
 	}
-	b.WriteString("\n| constraint | on what is predicted |\n| --- | --- |\n")
+	fmt.Fprintf(b, "\n| constraint | on %s |\n| --- | --- |\n", p.judged())
 	for _, c := range p.Constraints {
 		word := "holds"
 		switch {

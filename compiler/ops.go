@@ -193,7 +193,7 @@ func (pl *planner) chainChanges(c *Chain, live *ir.Chain, rules []ChainRule) boo
 	for i, r := range stands {
 		old[i] = r.Text
 		if r.Native != nil {
-			old[i] = "native nft rule: " + r.Native.Expr
+			old[i] = nativeMark + r.Native.String()
 		}
 	}
 	for _, e := range diffLines(old, pl.spelledAs(c.Key.Family, rules, stands)) {

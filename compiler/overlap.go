@@ -181,7 +181,7 @@ func (pl *planner) mixedBackends(other ir.Variant, there holding) {
 	d := pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %s stand beside the %s ones, with %s, that the plan is for: packets go through both",
 		other, there, pl.snap.Variant, holdings(pl.snap.State))
 	named := 0
-	for _, f := range recognize.New(pl.cat, Fields).State(pl.snap.Others).Participants() {
+	for _, f := range recognize.New(pl.cat, Fields).State(pl.snap.Others).Participants(nil) {
 		var what []string
 		if f.Chains > 0 {
 			what = append(what, count(f.Chains, "chain"))

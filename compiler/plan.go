@@ -83,8 +83,9 @@ type Plan struct {
 	// removal leaves as it is, one sentence each.
 	LeftAsIs []string
 
-	// removal tells that nothing of the rulesets is to stand.
-	removal bool
+	// removal tells that nothing of the rulesets is to stand, liveOnly that errors kept
+	// constraints on the prediction from being evaluated.
+	removal, liveOnly bool
 
 	attributionLive, attributionPlanned *recognize.Table
 	owns                                func(chain string) bool
@@ -372,10 +373,12 @@ func (pl *planner) table(k ir.TableKey) {
 			default:
 				at = t.collects[0].Span
 			}
-			pl.diags().Errorf(diag.UnreadableTable, at, "table %s of %s cannot be read: %s", k.Name, k.Family, t.live.Unreadable).
-				WithHelp("a program wrote native nft rules into it; see who with `nft -a list table %s %s`", nftFamily(k.Family), k.Name)
+			d := pl.diags().Errorf(diag.UnreadableTable, at, "table %s of %s cannot be read: %s", k.Name, k.Family, t.live.Unreadable).
+				WithHelp("%s", unreadableHelp(k))
+			pl.noteNatives(d, pl.tableNatives(k))
 		} else {
-			pl.diags().Warnf(diag.UnreadableTable, diag.Span{}, "table %s of %s cannot be read, and nothing is planned in it: %s", k.Name, k.Family, t.live.Unreadable)
+			d := pl.diags().Warnf(diag.UnreadableTable, diag.Span{}, "table %s of %s cannot be read, and nothing is planned in it: %s", k.Name, k.Family, t.live.Unreadable)
+			pl.noteNatives(d, pl.tableNatives(k))
 		}
 		return
 	}

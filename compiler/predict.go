@@ -118,7 +118,7 @@ func (pl *planner) views() {
 					r := h.live.Rules[p.Live]
 					l.Text = r.Text
 					if r.Native != nil {
-						l.Text = "native nft rule: " + r.Native.Expr
+						l.Text = nativeMark + r.Native.String()
 					}
 					l.Participant = h.input.Rules[p.Live].Participant
 					l.Ours = !v.Foreign && pl.ourJump(h.key.Family, r)

@@ -333,11 +333,20 @@ func (r *tableReader) refs(chain string) int {
 	return k.use - len(r.rules[chain])
 }
 
-// finish joins what the kernel and the tool said of each chain.
+// finish joins what the kernel and the tool said of each chain. Of one that could
+// not be printed the kernel knows at least the native rules.
 func (r *tableReader) finish() {
 	for _, c := range r.table.Chains {
 		if n := r.refs(c.Name); n >= 0 {
 			c.Refs = n
+		}
+		if c.Read || c.Unreadable == "" {
+			continue
+		}
+		for i, k := range r.rules[c.Name] {
+			if k.described != nil {
+				c.Natives = append(c.Natives, ir.NativeAt{Index: i, Native: k.described})
+			}
 		}
 	}
 }
@@ -392,6 +401,7 @@ func sameRules(a, b *ir.State) bool {
 
 func sameChain(a, b *ir.Chain) bool {
 	return a.Name == b.Name && a.Policy == b.Policy && a.Read == b.Read && a.Refs == b.Refs && a.Unreadable == b.Unreadable &&
+		slices.EqualFunc(a.Natives, b.Natives, func(x, y ir.NativeAt) bool { return x.Index == y.Index && *x.Native == *y.Native }) &&
 		slices.EqualFunc(a.Rules, b.Rules, func(x, y *ir.Rule) bool {
 			if x.Native != nil && y.Native != nil {
 				return *x.Native == *y.Native

@@ -98,8 +98,12 @@ type nativeRule struct {
 	Handle   uint64 `json:"handle"`
 	Expr     string `json:"expr"`
 	Comment  string `json:"comment,omitempty"`
-	Packets  uint64 `json:"packets,omitempty"`
-	Bytes    uint64 `json:"bytes,omitempty"`
+	// Text of the whole rule, and the bounds of the statement that holds Expr.
+	Text    string `json:"text,omitempty"`
+	Start   int    `json:"start,omitempty"`
+	End     int    `json:"end,omitempty"`
+	Packets uint64 `json:"packets,omitempty"`
+	Bytes   uint64 `json:"bytes,omitempty"`
 }
 
 // WriteOptions say how a snapshot is written.
@@ -222,7 +226,7 @@ func stateMeta(s *ir.State) metaState {
 	for _, t := range s.Tables {
 		mt := metaTable{Family: t.Family.String(), Name: t.Name, Unreadable: t.Unreadable, Partial: t.Partial}
 		for _, c := range t.Chains {
-			if !c.Read && t.Unreadable == "" {
+			if !c.Read {
 				mt.Unread = append(mt.Unread, metaChain{c.Name, c.Unreadable})
 			}
 		}
@@ -235,17 +239,15 @@ func nativeRules(s *ir.State, other bool, opt WriteOptions) []nativeRule {
 	var out []nativeRule
 	for _, t := range s.Tables {
 		for _, c := range t.Chains {
-			for i, r := range c.Rules {
-				if r.Native == nil || t.Unreadable != "" {
-					continue
+			for _, n := range c.NativeRules() {
+				r := nativeRule{
+					Other: other, Family: t.Family.String(), Table: t.Name, Chain: c.Name, Position: n.Index,
+					Handle: n.Handle, Expr: n.Expr, Comment: n.Comment, Text: n.Text, Start: n.Start, End: n.End,
 				}
-				n := nativeRule{
-					other, t.Family.String(), t.Name, c.Name, i, r.Native.Handle, r.Native.Expr, r.Native.Comment, r.Packets, r.Bytes,
+				if opt.Counters && n.Index < len(c.Rules) {
+					r.Packets, r.Bytes = c.Rules[n.Index].Packets, c.Rules[n.Index].Bytes
 				}
-				if !opt.Counters {
-					n.Packets, n.Bytes = 0, 0
-				}
-				out = append(out, n)
+				out = append(out, r)
 			}
 		}
 	}

@@ -118,7 +118,7 @@ func (l *loader) parts(path string, p *parts) error {
 		return fmt.Errorf("reading %s: no iptables-save in it (known names: ip{,6}tables-{nft,legacy}-save.txt, NAME.{nft,legacy}.v{4,6}.save, NAME.txtar)", path)
 	}
 	if l.snap.Variant == "" {
-		l.snap.Variant = variantInUse(states[ir.IptablesNFT], states[ir.IptablesLegacy])
+		l.snap.Variant, l.snap.Why = variantInUse(states[ir.IptablesNFT], states[ir.IptablesLegacy])
 	}
 	otherVariant := ir.IptablesLegacy
 	if l.snap.Variant == ir.IptablesLegacy {
@@ -220,21 +220,24 @@ func (l *loader) finish() {
 }
 
 // crossCheck marks the rules that iptables misread, by their place: a listing
-// and a save of the same moment hold the same rules in the same order.
+// and a save of the same moment hold the same rules in the same order. Of what the
+// save does not show, whatever it says of that, the listing tells the chains and
+// the native rules.
 func (l *loader) crossCheck(state *ir.State, n *listing, name string) {
 	for _, t := range state.Tables {
 		if t.Unreadable != "" {
+			n.unreadable(t)
 			continue
 		}
 		for i, c := range t.Chains {
 			rules := n.rules[ir.ChainKey{Family: t.Family, Table: t.Name, Chain: c.Name}]
-			native := slices.IndexFunc(rules, func(r listedRule) bool { return r.native != "" })
+			natives := nativesOf(rules)
 			switch {
-			case len(rules) == len(c.Rules) && native >= 0:
-				t.Chains[i] = withNative(c, rules)
-			case len(rules) != len(c.Rules) && native >= 0:
+			case len(rules) == len(c.Rules) && len(natives) > 0:
+				t.Chains[i] = withNative(c, natives)
+			case len(rules) != len(c.Rules) && len(natives) > 0:
 				u := *c
-				u.Read, u.Rules = false, nil
+				u.Read, u.Rules, u.Natives = false, nil, natives
 				u.Unreadable = fmt.Sprintf("it holds native rules, and %s lists %d rules where the save has %d", name, len(rules), len(c.Rules))
 				t.Chains[i] = &u
 			case len(rules) != len(c.Rules):
@@ -245,11 +248,26 @@ func (l *loader) crossCheck(state *ir.State, n *listing, name string) {
 	for _, f := range state.Families {
 		for _, table := range ir.TableNames {
 			if n.tables[ir.TableKey{Family: f, Name: table}] && state.Table(f, table) == nil && n.any(f, table) {
-				state.Tables = append(state.Tables, &ir.Table{
-					Family: f, Name: table, Unreadable: fmt.Sprintf("it has rules in %s but is not in the save", name),
-				})
+				t := &ir.Table{Family: f, Name: table, Unreadable: fmt.Sprintf("it has rules in %s but is not in the save", name)}
+				n.unreadable(t)
+				state.Tables = append(state.Tables, t)
 			}
 		}
+	}
+}
+
+// unreadable gives a table that the save does not show the names of its chains and
+// their native rules. What the other rules say cannot be had from a listing: nft
+// leaves out what it does not know of xt matches (FIELD M-28).
+func (n *listing) unreadable(t *ir.Table) {
+	for _, name := range n.chains[t.Key()] {
+		c := t.Chain(name)
+		if c == nil {
+			c = &ir.Chain{Name: name, Refs: -1}
+			t.Chains = append(t.Chains, c)
+		}
+		c.Read, c.Rules = false, nil
+		c.Natives = nativesOf(n.rules[ir.ChainKey{Family: t.Family, Table: t.Name, Chain: name}])
 	}
 }
 
@@ -263,17 +281,23 @@ func (n *listing) any(f ir.Family, table string) bool {
 	return false
 }
 
-func withNative(c *ir.Chain, rules []listedRule) *ir.Chain {
+// nativesOf are the native ones of a chain's rules, with their places.
+func nativesOf(rules []*ir.Native) []ir.NativeAt {
+	var out []ir.NativeAt
+	for i, r := range rules {
+		if r != nil {
+			out = append(out, ir.NativeAt{Index: i, Native: r})
+		}
+	}
+	return out
+}
+
+func withNative(c *ir.Chain, natives []ir.NativeAt) *ir.Chain {
 	n := *c
 	n.Rules = slices.Clone(c.Rules)
-	for i, r := range rules {
-		if r.native != "" {
-			old := n.Rules[i]
-			n.Rules[i] = &ir.Rule{
-				Packets: old.Packets, Bytes: old.Bytes, Origin: old.Origin,
-				Native: &ir.Native{Handle: r.handle, Expr: r.native, Comment: r.comment},
-			}
-		}
+	for _, at := range natives {
+		old := n.Rules[at.Index]
+		n.Rules[at.Index] = &ir.Rule{Packets: old.Packets, Bytes: old.Bytes, Origin: old.Origin, Native: at.Native}
 	}
 	return &n
 }
@@ -283,18 +307,23 @@ var hints = []string{"KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY"}
 
 // variantInUse decides between two recorded variants as Detect does on a host:
 // kubelet's hint chains, nft first; else where more rules stand; else nft.
-func variantInUse(nft, legacy *ir.State) ir.Variant {
+func variantInUse(nft, legacy *ir.State) (variant ir.Variant, why string) {
+	const hint = "kubelet's chains stand in its table mangle"
 	switch {
+	case nft == nil && legacy == nil:
+		return ir.IptablesNFT, ""
 	case legacy == nil:
-		return ir.IptablesNFT
+		return ir.IptablesNFT, "there is a save of it only"
 	case nft == nil:
-		return ir.IptablesLegacy
+		return ir.IptablesLegacy, "there is a save of it only"
 	case hinted(nft):
-		return ir.IptablesNFT
-	case hinted(legacy), ruleCount(legacy) > ruleCount(nft):
-		return ir.IptablesLegacy
+		return ir.IptablesNFT, hint
+	case hinted(legacy):
+		return ir.IptablesLegacy, hint
+	case ruleCount(legacy) > ruleCount(nft):
+		return ir.IptablesLegacy, "more rules stand in it"
 	}
-	return ir.IptablesNFT
+	return ir.IptablesNFT, "no more rules stand in the other one"
 }
 
 func hinted(s *ir.State) bool {

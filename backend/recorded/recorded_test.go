@@ -1,6 +1,7 @@
 package recorded
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -126,11 +127,15 @@ func checkPlaces(t *testing.T, s *ir.Snapshot) {
 	}
 }
 
-// natives lists the native rules of a state: chain, position, expression.
+// natives lists the native rules of a state: chain, position, handle, text.
 func natives(s *ir.State) []string {
 	var out []string
-	for _, n := range nativeRules(s, false, WriteOptions{Counters: true}) {
-		out = append(out, n.Family+" "+n.Table+" "+n.Chain+" "+n.Expr+" "+n.Comment)
+	for _, t := range s.Tables {
+		for _, c := range t.Chains {
+			for _, n := range c.NativeRules() {
+				out = append(out, fmt.Sprintf("%s %s %s %d handle %d %s", t.Family, t.Name, c.Name, n.Index, n.Handle, n))
+			}
+		}
 	}
 	return out
 }
@@ -172,6 +177,22 @@ func TestRecordedHosts(t *testing.T) {
 		{
 			host: "node-k3s-netbird/native-nft-unparsable-v0.77.1", want: ir.IptablesNFT, families: ir.Families,
 			unreadable: []string{"ipv4 filter: Table `filter' is incompatible, use 'nft' tool."}, sets: 13,
+			natives: []string{`ipv4 filter FORWARD 0 handle 97 oifname "wt0" [ct state established,related] counter accept`},
+		},
+		{
+			host: "node-tailscale/nftables-mode", want: ir.IptablesNFT, families: ir.Families, sets: -1,
+			unreadable: []string{
+				"ipv4 filter: Table `filter' is incompatible, use 'nft' tool.", "ipv4 nat: Table `nat' is incompatible, use 'nft' tool.",
+				"ipv6 filter: Table `filter' is incompatible, use 'nft' tool.", "ipv6 nat: Table `nat' is incompatible, use 'nft' tool.",
+			},
+			natives: []string{
+				`ipv4 filter ts-forward 0 handle 37 iifname "tailscale0*" counter [meta mark set meta mark & 0xff04ffff | 0x00040000]`,
+				`ipv4 filter ts-forward 3 handle 45 oifname "tailscale0*" [ct state & 0xffffffb9 != 0] counter drop`,
+				"ipv4 nat ts-postrouting 0 handle 221 meta mark & 0x00ff0000 == 0x00040000 counter [masquerade]",
+				`ipv6 filter ts-forward 0 handle 36 iifname "tailscale0*" counter [meta mark set meta mark & 0xff04ffff | 0x00040000]`,
+				`ipv6 filter ts-forward 2 handle 41 oifname "tailscale0*" [ct state & 0xffffffb9 != 0] counter drop`,
+				"ipv6 nat ts-postrouting 0 handle 204 meta mark & 0x00ff0000 == 0x00040000 counter [masquerade]",
+			},
 		},
 		{
 			host: "kube-proxy-iptables/svc2000", want: ir.IptablesNFT, families: []ir.Family{ir.IPv4}, sets: -1,
@@ -202,6 +223,34 @@ func TestRecordedHosts(t *testing.T) {
 				t.Errorf("no warning %q in %q", c.warning, s.Warnings)
 			}
 		})
+	}
+}
+
+// What a listing says of a table that iptables does not show is the same, however
+// the tool puts it (FIELD M-40), and whether it says anything at all.
+func TestUnreadableWithoutTheToolsMessage(t *testing.T) {
+	host := filepath.Join(snapshots(t), "node-k3s-netbird", "native-nft-unparsable-v0.77.1")
+	want := load(t, host, "")
+	for _, message := range []string{"", "# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.\n", "# not a word\n"} {
+		dir := t.TempDir()
+		for _, name := range []string{"iptables-nft-save.txt", "ip6tables-nft-save.txt", "ipset-save.txt", "nft-list-ruleset.json"} {
+			text, err := os.ReadFile(filepath.Join(host, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = []byte(strings.Replace(string(text), "# Table `filter' is incompatible, use 'nft' tool.\n", message, 1))
+			if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := load(t, dir, "")
+		if d := cmp.Diff(natives(want.State), natives(got.State)); d != "" || len(natives(got.State)) == 0 {
+			t.Errorf("%q: native rules (-want +got):\n%s", message, d)
+		}
+		table := got.State.Table(ir.IPv4, "filter")
+		if table == nil || table.Unreadable == "" || table.Chain("KUBE-ROUTER-FORWARD") == nil {
+			t.Errorf("%q: the table is told to be readable, or its chains are not named: %+v", message, table)
+		}
 	}
 }
 

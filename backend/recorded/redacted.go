@@ -1,6 +1,7 @@
 package recorded
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -43,9 +44,39 @@ func redactedArchive(s *ir.Snapshot, opt WriteOptions) (*txtar.Archive, error) {
 		return nil, fmt.Errorf("writing a snapshot: %w", err)
 	}
 	for i := range a.Files {
-		a.Files[i].Data = []byte(r.Text(string(a.Files[i].Data)))
+		f := &a.Files[i]
+		if f.Name == nativeName {
+			f.Data, err = redactNative(r, f.Data)
+		} else {
+			f.Data = []byte(r.Text(string(f.Data)))
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
 	return a, nil
+}
+
+// redactNative redacts native rules, whose members say where in the text a
+// statement stands.
+func redactNative(r *redact.Redactor, data []byte) ([]byte, error) {
+	var rules []nativeRule
+	if err := json.Unmarshal(data, &rules); err != nil {
+		return nil, fmt.Errorf("redacting native rules: %w", err)
+	}
+	for i := range rules {
+		n := &rules[i]
+		n.Table, n.Chain, n.Expr, n.Comment = r.Text(n.Table), r.Text(n.Chain), r.Text(n.Expr), r.Text(n.Comment)
+		if n.Start < 0 || n.Start > n.End || n.End > len(n.Text) {
+			n.Start, n.End = 0, 0
+		}
+		before, inside, behind := r.Text(n.Text[:n.Start]), r.Text(n.Text[n.Start:n.End]), r.Text(n.Text[n.End:])
+		n.Text = before + inside + behind
+		if n.Start, n.End = len(before), len(before)+len(inside); inside == "" {
+			n.Start, n.End = 0, 0
+		}
+	}
+	return indent(rules)
 }
 
 // names are those of a snapshot by which rules and rulesets refer to something. If

@@ -1,6 +1,7 @@
 package redact_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -77,16 +78,20 @@ func TestNames(t *testing.T) {
 
 // words are the pieces of a text that may be addresses, found in another way than
 // the package finds them.
-var words = regexp.MustCompile(`[0-9a-fA-F:.]+(?:/[0-9]+)?`)
+var words = regexp.MustCompile(`[0-9a-fA-F:.]+(?:/[0-9]{1,3}\b)?`)
+
+var slashed = regexp.MustCompile(`/([0-9]+[:.])`)
 
 // addresses in a text that a reader would see, with what is known of everybody
 // left out.
 func addresses(text string) map[netip.Addr]bool {
 	out := map[netip.Addr]bool{}
+	// 0/100::2 is a number and an address.
+	text = slashed.ReplaceAllString(text, " $1")
 	for _, w := range words.FindAllString(text, -1) {
 		w = strings.Trim(w, ".")
 		if p, err := netip.ParsePrefix(w); err == nil {
-			if p.Bits() < 10 || common(p.Addr()) || p.Bits() <= 16 && p.Addr().IsPrivate() {
+			if p.Bits() < 10 || p.Addr().Is6() && p.Bits() < 16 || common(p.Addr()) || p.Bits() <= 16 && p.Addr().IsPrivate() {
 				continue
 			}
 			out[p.Addr()] = true
@@ -111,11 +116,20 @@ var commonBlocks = []string{
 	"::/127", "fe80::/10", "ff00::/8", "2001:db8::/32", "192.0.0.0/24", "192.88.99.0/24", "100::/64", "3fff::/20",
 }
 
-// masks are addresses that can be a mask.
-var masks = regexp.MustCompile(`^((0|255)(\.(0|255)){3}|(:|0|ffff)*|(:|ffff)+:[fec8]*0*:*)$`)
+// wholes are masks of whole bytes or groups.
+var wholes = regexp.MustCompile(`^((0|255)(\.(0|255)){3}|(:|0|ffff)*)$`)
+
+// mask tells whether an address can be a mask: such stay behind a slash.
+func mask(a netip.Addr) bool {
+	bits := ""
+	for _, b := range a.AsSlice() {
+		bits += fmt.Sprintf("%08b", b)
+	}
+	return wholes.MatchString(a.String()) || strings.TrimRight(strings.TrimLeft(bits, "1"), "0") == ""
+}
 
 func common(a netip.Addr) bool {
-	if masks.MatchString(a.String()) {
+	if mask(a) {
 		return true
 	}
 	if b := a.As16(); a.Is4In6() || netip.MustParsePrefix("64:ff9b::/96").Contains(a) {

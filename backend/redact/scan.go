@@ -186,7 +186,8 @@ func (t *token) prefix(text string) {
 		digits++
 	}
 	bits, err := strconv.Atoi(word[:digits])
-	longer := 1+digits < len(rest) && wordByte(rest[1+digits]) && rest[1+digits] != '-'
+	behind := rest[1+digits:]
+	longer := behind != "" && wordByte(behind[0]) && behind[0] != '-' || len(behind) > 1 && addressByte(behind[0]) && addressByte(behind[1])
 	if err != nil || strconv.Itoa(bits) != word[:digits] || longer || bits > t.addr.BitLen() {
 		return
 	}

@@ -230,10 +230,10 @@ func (a *app) removeCommand() *cobra.Command {
 
 func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:       "schema [ruleset|plan|snapshot]",
-		Short:     "Print the JSON Schema of rulesets, plans or snapshots",
+		Use:       "schema [ruleset|plan|snapshot|doctor]",
+		Short:     "Print the JSON Schema of rulesets, plans, snapshots or reports",
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"ruleset", "plan", "snapshot"},
+		ValidArgs: []string{"ruleset", "plan", "snapshot", "doctor"},
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := "ruleset"
 			if len(args) == 1 {
