@@ -14,8 +14,12 @@ func TestCheckTransaction(t *testing.T) {
 		change(&b)
 		return ir.Transaction{Blocks: []ir.Block{blockOf(t), b}}
 	}
-	add := func(line string) func(*ir.Block) {
-		return func(b *ir.Block) { b.Ops = append(b.Ops, opOf(t, line)) }
+	add := func(lines ...string) func(*ir.Block) {
+		return func(b *ir.Block) {
+			for _, line := range lines {
+				b.Ops = append(b.Ops, opOf(t, line))
+			}
+		}
 	}
 	rule := func(text string) func(*ir.Block) {
 		return func(b *ir.Block) { b.Ops[3].Rule = &ir.Rule{Text: text} }
