@@ -166,10 +166,14 @@ func (pl *planner) missing() {
 	slices.Sort(pl.plan.Seen)
 }
 
-// bare tells that nothing of any known program stands on the host, in any family:
-// it has just started, or somebody emptied everything. A program that empties
-// other programs' tables may stand: it may have been that one.
+// bare tells that nothing of any known program stands on the host, in any family,
+// and that nothing is known of what stood: it has just started, or somebody
+// emptied everything. A program that empties other programs' tables may stand: it
+// may have been that one.
 func (pl *planner) bare() bool {
+	if slices.ContainsFunc(pl.opt.Recorded, func(r Recorded) bool { return len(r.Seen) > 0 }) {
+		return false
+	}
 	if slices.ContainsFunc(pl.namings, func(n *naming) bool { return n.stands }) {
 		return false
 	}
