@@ -40,7 +40,7 @@ func (c *compilation) anchor(f ir.Family, table string, d *dsl.Anchor, adopt boo
 		a.At = place.AtLast
 	}
 	if adopt {
-		a.IfMissing = missing(d.IfMissing)
+		a.IfMissing, a.Tolerated = missing(d.IfMissing), literal(d.IfMissing) == "ignore"
 	}
 	a.After = c.refs(d, d.After)
 	a.Before = c.refs(d, d.Before)
@@ -182,15 +182,16 @@ func (c *compilation) refs(d *dsl.Anchor, list []*dsl.Ref) []Ref {
 		if !ok {
 			continue
 		}
-		ref.IfMissing = missing(d.IfMissing)
+		said := d.IfMissing
 		for _, e := range d.IfMissingByName {
 			if e.Key.Value == ref.Label {
-				ref.IfMissing = missing(e.Value.Text)
+				said = e.Value.Text
 			}
 		}
 		if r.IfMissing != nil {
-			ref.IfMissing = missing(r.IfMissing)
+			said = r.IfMissing
 		}
+		ref.IfMissing, ref.Tolerated = missing(said), literal(said) == "ignore"
 		out = append(out, ref)
 	}
 	return out

@@ -177,6 +177,7 @@ func (pl *planner) constraint(p *Program, c *Constraint, out check.Outcome) {
 			pl.plan.AskedSets = append(pl.plan.AskedSets, s)
 		}
 	}
+	pl.nameConstraint(c, out)
 	switch {
 	case !out.Known():
 		r.Error = "a chain or set that it asks for was not read"

@@ -81,6 +81,7 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 		h.input.Rules[i].Remove = true
 	}
 	pl.resolveRefs(h)
+	pl.nameReferences(h)
 	return true
 }
 

@@ -23,6 +23,7 @@ type PlanJSON struct {
 	Chains      []ChainJSON      `json:"chains"`
 	Commits     []CommitJSON     `json:"commits"`
 	Constraints []ConstraintJSON `json:"constraints"`
+	Missing     []MissingJSON    `json:"missing,omitempty"`
 	Diagnostics []DiagnosticJSON `json:"diagnostics"`
 	Notes       []string         `json:"notes,omitempty"`
 	BaseDigest  string           `json:"baseDigest"`
@@ -92,6 +93,20 @@ type ConstraintJSON struct {
 	Source   *SourceJSON `json:"source,omitempty"`
 }
 
+// MissingJSON is a rule of another program that the rulesets name and that is not
+// in a shared chain. Lost tells that it did stand, or should; else no known program
+// is at work on the host.
+type MissingJSON struct {
+	Family      string   `json:"family"`
+	Table       string   `json:"table"`
+	Chain       string   `json:"chain"`
+	Name        string   `json:"name"`
+	Participant string   `json:"participant,omitempty"`
+	Lost        bool     `json:"lost"`
+	Because     string   `json:"because,omitempty"`
+	Returns     []string `json:"returns,omitempty"`
+}
+
 // ValueJSON is a part of a false constraint and its value.
 type ValueJSON struct {
 	Expression string `json:"expression"`
@@ -145,6 +160,12 @@ func (p *Plan) JSON() PlanJSON {
 	}
 	for _, c := range p.Constraints {
 		out.Constraints = append(out.Constraints, c.json())
+	}
+	for _, m := range p.Missing {
+		out.Missing = append(out.Missing, MissingJSON{
+			Family: m.Key.Family.String(), Table: m.Key.Table, Chain: m.Key.Chain, Name: m.Name,
+			Participant: m.Participant, Lost: m.Lost, Because: m.Because, Returns: m.Returns,
+		})
 	}
 	for _, d := range p.Diags.All() {
 		j := DiagnosticJSON{Severity: d.Severity.String(), Code: string(d.Code), Message: d.Message, Source: source(d.Span), Help: d.Help}

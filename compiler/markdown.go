@@ -59,6 +59,8 @@ func (p *Plan) markdown(b *strings.Builder, detail int) {
 	switch {
 	case p.Diags.HasErrors():
 		b.WriteString("**Nothing would be applied: the plan has errors.**\n")
+	case p.Empty() && p.Lost():
+		b.WriteString("Nothing to do: what is missing is not ours to put back.\n")
 	case p.Empty():
 		b.WriteString("Nothing to do: the host is as declared.\n")
 	}
@@ -135,7 +137,11 @@ func (p *Plan) markdownDiags(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "\n- **%s** `%s` %s (`%s`)\n", d.Severity, inline(d.Span.String()), escape(d.Message), d.Code)
 		for _, n := range d.Notes {
-			fmt.Fprintf(b, "  - `%s` %s\n", inline(n.Span.String()), escape(n.Message))
+			if !n.Span.IsZero() {
+				fmt.Fprintf(b, "  - `%s` %s\n", inline(n.Span.String()), escape(n.Message))
+			} else {
+				fmt.Fprintf(b, "  - %s\n", escape(n.Message))
+			}
 		}
 		if d.Help != "" {
 			fmt.Fprintf(b, "  - help: %s\n", escape(d.Help))

@@ -3,7 +3,6 @@ package compiler
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"hookline/compiler/ir"
 	"hookline/compiler/participant"
@@ -125,14 +124,11 @@ func (pl *planner) checkOtherVariant() {
 	if pl.snap.Variant == ir.IptablesLegacy {
 		other = ir.IptablesNFT
 	}
-	chains, rules := 0, 0
 	for _, t := range pl.snap.Others.Tables {
 		for _, c := range t.Chains {
-			rules += len(c.Rules)
 			if ir.IsBuiltin(t.Name, c.Name) {
 				continue
 			}
-			chains++
 			if p := pl.ownerOf(c.Name); p != nil {
 				pl.diags().Errorf(diag.OtherBackend, p.Span, "chain %s of table %s of %s is ours and stands in %s, but the plan is for %s",
 					c.Name, t.Name, t.Family, other, pl.snap.Variant).
@@ -140,43 +136,49 @@ func (pl *planner) checkOtherVariant() {
 			}
 		}
 	}
-	if chains+rules > 0 {
-		pl.mixedBackends(other, chains, rules)
+	there := holdings(pl.snap.Others)
+	if there.empty() {
+		return
 	}
+	d := pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %s stand beside the %s ones, with %s, that the plan is for",
+		other, there, pl.snap.Variant, holdings(pl.snap.State))
+	if who := recognize.New(pl.cat, Fields).State(pl.snap.Others).Present(); len(who) > 0 {
+		d.Note(diag.Span{}, "in %s there is something of %s", other, and(who))
+	}
+	d.WithHelp("packets pass both: nothing here is placed among those rules")
 }
 
-// mixedBackends warns of what stands in the other variant's tables, and says who
-// wrote it. Programs that write without chains of their own leave rules in
-// built-in chains only (flannel before 0.20).
-func (pl *planner) mixedBackends(other ir.Variant, chains, rules int) {
-	var have []string
-	if chains > 0 {
-		have = append(have, count(chains, "chain"))
-	}
-	if rules > 0 {
-		have = append(have, count(rules, "rule"))
-	}
-	d := pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %s stand beside the %s ones that the plan is for: packets go through both",
-		other, strings.Join(have, " and "), pl.snap.Variant)
-	named := 0
-	for _, f := range recognize.New(pl.cat, Fields).State(pl.snap.Others).Participants() {
-		var what []string
-		if f.Chains > 0 {
-			what = append(what, count(f.Chains, "chain"))
-		}
-		if f.Rules > 0 {
-			what = append(what, count(f.Rules, "rule"))
-		}
-		if len(what) > 0 {
-			d.Note(diag.Span{}, "of these, %s: %s", f.Name, strings.Join(what, ", "))
-		}
-		named += f.Rules
-	}
-	if rest := rules - named; named > 0 && rest > 0 {
-		d.Note(diag.Span{}, "of these, unknown: %s", count(rest, "rule"))
-	}
-	d.WithHelp("nothing is planned there; %s shows it, and what nobody uses any more is best deleted", saveTool(other))
+// holding is how much a state holds beyond empty built-in chains. What is known
+// of it by name only counts as chains.
+type holding struct {
+	chains, rules int
+	// unread tells that there are rules which were not read.
+	unread bool
 }
 
-// saveTool is the tool that prints a variant's tables.
-func saveTool(v ir.Variant) string { return string(v) + "-save" }
+func holdings(s *ir.State) holding {
+	var h holding
+	for _, t := range s.Tables {
+		for _, c := range t.Chains {
+			if !ir.IsBuiltin(t.Name, c.Name) {
+				h.chains++
+			}
+			h.rules += len(c.Rules)
+			h.unread = h.unread || !c.Read
+		}
+	}
+	return h
+}
+
+func (h holding) empty() bool { return h.chains == 0 && h.rules == 0 && !h.unread }
+
+func (h holding) String() string {
+	s := count(h.chains, "chain")
+	switch {
+	case !h.unread:
+		s += " and " + count(h.rules, "rule")
+	case h.rules > 0:
+		s += " and at least " + count(h.rules, "rule")
+	}
+	return s
+}

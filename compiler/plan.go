@@ -37,6 +37,9 @@ type Recorded struct {
 	// Owns are the globs at the last apply; Declared the names of its chains.
 	Owns     Owns
 	Declared []string
+	// Seen are the other programs' rules that stood at an apply since the host was
+	// started, as Plan.Seen lists them.
+	Seen []string
 }
 
 // RespellKey is the key of PlanOptions.Respelled.
@@ -59,7 +62,13 @@ type Plan struct {
 	// Views are the shared chains that the plan touches or places something in.
 	Views       []ChainView
 	Constraints []ConstraintResult
-	Diags       *diag.List
+	// Missing are the other programs' rules that the rulesets name and that are not
+	// there. Those about which nothing speaks for a loss are not listed.
+	Missing []MissingRule
+	// Seen are the names that do stand for rules, sorted: what a record keeps, so that
+	// a later plan can tell what was lost.
+	Seen  []string
+	Diags *diag.List
 	// Notes are the sentences that a plan must show about how it is applied.
 	Notes []string
 	// BaseDigest identifies what the plan rests on.
@@ -117,6 +126,10 @@ type planner struct {
 	families []ir.Family
 	tables   []*tablePlan
 	isOwned  map[string]bool // memo of owned
+	// namings are what the rulesets call other programs' rules, in the order of
+	// shared chains and then of writing.
+	namings  []*naming
+	chainsOf map[string]string // memo of chainOf
 }
 
 // tablePlan is the work on one table of one family.
@@ -191,6 +204,7 @@ func (pl *planner) run() {
 	pl.predict()
 	pl.hostLint()
 	pl.constraints()
+	pl.missing()
 	pl.views()
 	pl.leftAsIs()
 	pl.digest()

@@ -91,7 +91,9 @@ type Anchor struct {
 	Adopt    bool
 	Collapse bool
 	// IfMissing of an adopt: what to do when no jump stands.
-	IfMissing     place.Missing
+	IfMissing place.Missing
+	// Tolerated tells that the ruleset says `ifMissing: ignore` in so many words.
+	Tolerated     bool
 	Force         bool
 	At            place.End
 	After, Before []Ref
@@ -119,6 +121,9 @@ type Ref struct {
 
 	Tail      bool
 	IfMissing place.Missing
+	// Tolerated tells that the ruleset says `ignore` in so many words: that it is
+	// missing is no news.
+	Tolerated bool
 }
 
 // Constraint is one compiled constraint.

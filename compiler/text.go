@@ -38,6 +38,7 @@ func (p *Plan) WriteText(w io.Writer, opt TextOptions) error {
 	t.chains()
 	t.counts()
 	t.commits()
+	t.missing()
 	t.constraints()
 	t.summary()
 	_, err := io.WriteString(w, t.b.String())
@@ -247,6 +248,38 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
+// missing lists what only other programs can put back. What nothing speaks for
+// having been lost is not worth a line here.
+func (t *textWriter) missing() {
+	if len(t.plan.Missing) == 0 {
+		return
+	}
+	t.printf("\nmissing, and put back only by the program that writes it\n")
+	for i, m := range t.plan.Missing {
+		head := m.Key.Family.String()
+		if !m.Lost {
+			// On a bare host the two families say the same.
+			twin := func(o MissingRule) bool {
+				return o.Key.Table == m.Key.Table && o.Key.Chain == m.Key.Chain && o.Name == m.Name && slices.Equal(o.Returns, m.Returns)
+			}
+			if slices.ContainsFunc(t.plan.Missing[:i], twin) {
+				continue
+			}
+			if at := slices.IndexFunc(t.plan.Missing[i+1:], twin); at >= 0 {
+				head += ", " + t.plan.Missing[i+1+at].Key.Family.String()
+			}
+		}
+		code, why := colors[Changed], ""
+		if m.Lost {
+			code, why = colors[Removed], " (lost: "+m.Because+")"
+		}
+		t.printf("  %s%s\n", t.paint(code, diag.Visible(head+" "+m.where())), diag.Visible(why))
+		for _, s := range m.Returns {
+			t.printf("    %s\n", diag.Visible(s))
+		}
+	}
+}
+
 func (t *textWriter) constraints() {
 	if len(t.plan.Constraints) == 0 {
 		return
@@ -284,6 +317,8 @@ func (t *textWriter) summary() {
 	switch {
 	case t.plan.Diags.HasErrors():
 		t.printf("\nnothing is applied: the plan has errors\n")
+	case t.plan.Empty() && t.plan.Lost():
+		t.printf("\nnothing to do: what is missing is not ours to put back\n")
 	case t.plan.Empty() && t.plan.removal:
 		t.printf("\nnothing to do: nothing of the rulesets stands\n")
 	case t.plan.Empty():

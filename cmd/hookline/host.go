@@ -95,7 +95,21 @@ func (a *app) onHost(ctx context.Context, src *sources) (*converge.Options, erro
 	if err != nil {
 		return nil, err
 	}
-	return &converge.Options{Backend: b, Programs: programs, Families: src.families, Store: a.store()}, nil
+	return &converge.Options{Backend: b, Programs: programs, Families: src.families, Store: a.store(), Boot: boot()}, nil
+}
+
+// boot names this run of the machine and this network namespace of it; empty if
+// that cannot be told.
+func boot() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	ns, err := os.Readlink("/proc/thread-self/ns/net")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id)) + " " + ns
 }
 
 // createFile writes a result file next to its place and moves it there, so that

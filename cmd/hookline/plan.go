@@ -231,7 +231,12 @@ func (a *app) verifyCommand() *cobra.Command {
 			if err := a.writePlans([]*compiler.Plan{plan}); err != nil {
 				return err
 			}
-			return ended(planCode(plan, true))
+			code := planCode(plan, true)
+			if code == exitOK && plan.Lost() {
+				// Nothing is to be written, and the host is not as declared all the same.
+				code = exitDifferent
+			}
+			return ended(code)
 		},
 	}
 }

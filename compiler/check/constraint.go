@@ -38,6 +38,8 @@ type Outcome struct {
 	// Asked lists all that was asked for and not read.
 	Asked     []ir.ChainKey
 	AskedSets []string
+	// Named lists whose rules `that` asked for with ordered and has.
+	Named []Named
 	// Err says that an expression failed.
 	Err *diag.Diagnostic
 	// Values are the parts of a false expression that made it false.
@@ -102,6 +104,7 @@ func (o *Outcome) add(one Outcome, f ir.Family) {
 	o.UnknownSets = appendNew(o.UnknownSets, one.UnknownSets)
 	o.Asked = appendNew(o.Asked, one.Asked)
 	o.AskedSets = appendNew(o.AskedSets, one.AskedSets)
+	o.Named = appendNew(o.Named, one.Named)
 	if o.Err == nil {
 		o.Err = one.Err
 	}
@@ -144,6 +147,7 @@ func evalOnce(ctx context.Context, c *Constraint, act Activation) Outcome {
 	}
 	r, bad := c.That.Eval(ctx, act)
 	o.ask(r)
+	o.Named = r.Named
 	switch {
 	case bad != nil:
 		o.Err = bad

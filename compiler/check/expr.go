@@ -128,6 +128,19 @@ type Result struct {
 	// depends on it or not.
 	Asked     []ir.ChainKey
 	AskedSets []string
+	// Named lists whose rules the expression asked for with ordered and has.
+	Named []Named
+}
+
+// Named is a chain or a participant that an expression named in a chain.
+type Named struct {
+	Key ir.ChainKey
+	// Name as written: of a chain that is jumped to, of a participant, or NAME/tail.
+	Name string
+	// Stands tells that a rule in the chain is meant by it.
+	Stands bool
+	// Must tells that it was asked whether it stands (has), not where (ordered).
+	Must bool
 }
 
 // Known tells that the result has a value.
@@ -141,7 +154,7 @@ func (x *Expr) Eval(ctx context.Context, act Activation) (Result, *diag.Diagnost
 	}
 	s := &session{limit: x.env.cost, cost: x.cost}
 	v, _, err := prog.ContextEval(ctx, x.env.bind(act, s))
-	r := Result{Asked: s.chains, AskedSets: s.sets}
+	r := Result{Asked: s.chains, AskedSets: s.sets, Named: s.named}
 	if err != nil {
 		return r, x.failure(err)
 	}

@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/google/cel-go/cel"
@@ -37,7 +36,7 @@ var methods = []method{
 		return onHost(a, func(h hostView, s []string) ref.Val { return h.hasNativeRules(s[0], s[1]) })
 	}},
 	{chainClass, "position", "position(x)", strings3[:1], cel.IntType, func(a []ref.Val) ref.Val {
-		return onChain(a, func(d *chainData, s []string) ref.Val {
+		return onChain(a, func(d chainView, s []string) ref.Val {
 			if places := d.places(s[0]); len(places) > 0 {
 				return types.Int(places[0])
 			}
@@ -45,16 +44,16 @@ var methods = []method{
 		})
 	}},
 	{chainClass, "count", "count(x)", strings3[:1], cel.IntType, func(a []ref.Val) ref.Val {
-		return onChain(a, func(d *chainData, s []string) ref.Val { return types.Int(len(d.places(s[0]))) })
+		return onChain(a, func(d chainView, s []string) ref.Val { return types.Int(len(d.places(s[0]))) })
 	}},
 	{chainClass, "has", "has([x, ...])", []*cel.Type{stringList}, cel.BoolType, func(a []ref.Val) ref.Val {
-		return onChain(a, func(d *chainData, s []string) ref.Val {
-			missing := slices.ContainsFunc(s, func(x string) bool { return len(d.places(x)) == 0 })
-			return types.Bool(!missing)
-		})
+		return onChain(a, func(d chainView, s []string) ref.Val { return types.Bool(d.name(s, true)) })
 	}},
 	{chainClass, "ordered", "ordered([x, ...])", []*cel.Type{stringList}, cel.BoolType, func(a []ref.Val) ref.Val {
-		return onChain(a, func(d *chainData, s []string) ref.Val { return types.Bool(d.ordered(s)) })
+		return onChain(a, func(d chainView, s []string) ref.Val {
+			d.name(s, false)
+			return types.Bool(d.ordered(s))
+		})
 	}},
 }
 
@@ -82,7 +81,7 @@ func onHost(args []ref.Val, f func(hostView, []string) ref.Val) ref.Val {
 }
 
 // onChain calls f likewise, and charges for a pass over the rules for each text.
-func onChain(args []ref.Val, f func(*chainData, []string) ref.Val) ref.Val {
+func onChain(args []ref.Val, f func(chainView, []string) ref.Val) ref.Val {
 	d, ok := args[0].Value().(chainView)
 	if ok {
 		if xs, isList := args[1].(traits.Lister); isList {
@@ -97,7 +96,7 @@ func onChain(args []ref.Val, f func(*chainData, []string) ref.Val) ref.Val {
 		return bad
 	}
 	d.session.charge(len(s) * len(d.rules()))
-	return f(d.chainData, s)
+	return f(d, s)
 }
 
 // texts are the texts of string arguments, or of the items of a list of them.

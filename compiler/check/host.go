@@ -198,6 +198,19 @@ type chainView struct {
 	session *session
 }
 
+// name notes what an expression names in the chain, and tells whether all of it
+// stands there. must tells that the expression is false unless it does.
+func (d chainView) name(xs []string, must bool) bool {
+	all := true
+	for _, x := range xs {
+		n := Named{Key: d.key, Name: x, Stands: len(d.places(x)) > 0, Must: must}
+		if all = all && n.Stands; !slices.Contains(d.session.named, n) {
+			d.session.named = append(d.session.named, n)
+		}
+	}
+	return all
+}
+
 // equal implements comparer: chains are equal if they hold the same rules.
 func (d chainView) equal(other any) bool {
 	o, ok := other.(chainView)
@@ -266,6 +279,7 @@ type session struct {
 
 	chains []ir.ChainKey
 	sets   []string
+	named  []Named
 	// ids number what was asked: chain keys and names of sets.
 	ids map[any]int64
 	// asked is the inverse of ids, from 1.

@@ -60,6 +60,7 @@ func TestLoadIsStrict(t *testing.T) {
 		{"unknown kind", `{"name": "x", "behaviours": [{"kind": "sings", "does": "y"}]}`, `unknown kind "sings"`},
 		{"silent behaviour", `{"name": "x", "behaviours": [{"kind": "flushes", "does": ""}]}`, "says nothing"},
 		{"position without target", `{"name": "x", "behaviours": [{"kind": "positions", "does": "y"}]}`, "do not go together"},
+		{"canary that says nothing", `{"name": "x", "behaviours": [{"kind": "flushes", "does": "y", "canary": {"table": "nat", "chain": "Y", "lost": "soon"}}]}`, "a canary needs"},
 		{"bad at", `{"name": "x", "behaviours": [{"kind": "event", "at": "middle", "does": "y"}]}`, `at is "middle"`},
 		{"mark outside of its mask", `{"name": "x", "marks": [{"value": "0x3", "mask": "0x1", "use": "y"}]}`, "covers its value"},
 		{"mark that is no number", `{"name": "x", "marks": [{"value": "0x1ffffffff", "mask": "0x1", "use": "y"}]}`, "not a 32-bit number"},
@@ -309,5 +310,25 @@ func TestDocsAreGenerated(t *testing.T) {
 	}
 	if want := builtin(t).Markdown(); !bytes.Equal(got, []byte(want)) {
 		t.Errorf("docs/participants.md is old: go generate ./compiler/participant\n%s", cmp.Diff(want, string(got)))
+	}
+}
+
+func TestReturn(t *testing.T) {
+	c := builtin(t)
+	stands := func(yes bool) func(string, string) bool { return func(string, string) bool { return yes } }
+	tests := []struct {
+		name, table, chain string
+		stands             func(string, string) bool
+		want               string
+	}{
+		{"calico", "nat", "PREROUTING", stands(true), "calico, within 180 s: puts its jump back at position 1 (ChainInsertMode: insert)"},
+		{"kube-proxy", "nat", "PREROUTING", nil, "kube-proxy, within 30 s if its canary chain is lost too, else up to 1 h: puts a lost jump at position 1 and never moves one that stands"},
+		{"kube-proxy", "nat", "OUTPUT", stands(false), "kube-proxy, within 30 s (its canary chain KUBE-PROXY-CANARY of mangle is gone too): puts a lost jump at position 1 and never moves one that stands"},
+		{"kubelet", "filter", "INPUT", stands(true), "kubelet, not before it is restarted (its canary chain KUBE-KUBELET-CANARY of mangle stands): puts a lost jump at position 1 and never moves one that stands"},
+	}
+	for _, tt := range tests {
+		if got := c.Entry(tt.name).BehavioursIn(tt.table, tt.chain, false)[0].Return(tt.name, tt.stands); got != tt.want {
+			t.Errorf("Return of %s in %s %s = %q, want %q", tt.name, tt.table, tt.chain, got, tt.want)
+		}
 	}
 }

@@ -122,6 +122,9 @@ type Behaviour struct {
 	Before []string `json:"before,omitempty"`
 	// Repair says when, e.g. "within 180 s"; it follows the sentence in Does.
 	Repair string `json:"repair,omitempty"`
+	// Canary is a chain of the program by whose loss it learns that its rules are
+	// gone; nil if it has none.
+	Canary *Canary `json:"canary,omitempty"`
 	// When is the setting or version that it depends on, in words.
 	When string `json:"when,omitempty"`
 	// NotByDefault marks what only other settings or old versions do. Placements are
@@ -130,6 +133,17 @@ type Behaviour struct {
 	// Does is a sentence without a subject and without the time: "puts its jump back
 	// at position 1".
 	Does string `json:"does"`
+}
+
+// Canary is a chain that a program looks for, in place of its rules. Stands and
+// Lost take the place of Behaviour.Repair where it is known whether it stands.
+type Canary struct {
+	Table string `json:"table"`
+	Chain string `json:"chain"`
+	// Stands says when lost rules come back while the chain stands, Lost when they do
+	// once it is gone too.
+	Stands string `json:"stands"`
+	Lost   string `json:"lost"`
 }
 
 // Mark is a range of packet mark bits.
@@ -167,6 +181,29 @@ func (b Behaviour) Sentence(name string) string {
 	if b.Repair != "" {
 		s += " " + b.Repair
 	}
+	if b.When != "" {
+		s += " (" + b.When + ")"
+	}
+	return s
+}
+
+// Return is a sentence about a rule that was lost: who puts it back, when, and
+// where to. stands tells whether a chain of a table stands; nil if that is not
+// known.
+func (b Behaviour) Return(name string, stands func(table, chain string) bool) string {
+	when := b.Repair
+	if c := b.Canary; c != nil && stands != nil {
+		if stands(c.Table, c.Chain) {
+			when = c.Stands + " (its canary chain " + c.Chain + " of " + c.Table + " stands)"
+		} else {
+			when = c.Lost + " (its canary chain " + c.Chain + " of " + c.Table + " is gone too)"
+		}
+	}
+	s := name
+	if when != "" {
+		s += ", " + when
+	}
+	s += ": " + b.Does
 	if b.When != "" {
 		s += " (" + b.When + ")"
 	}
@@ -240,6 +277,8 @@ func (e *Entry) check() error {
 			bad("behaviours: unknown kind %q", b.Kind)
 		case b.Does == "":
 			bad("behaviours: %s says nothing in \"does\"", b.Kind)
+		case b.Canary != nil && (b.Canary.Table == "" || b.Canary.Chain == "" || b.Canary.Stands == "" || b.Canary.Lost == ""):
+			bad("behaviours: a canary needs a table, a chain, and when rules come back with it and without it")
 		case b.At != "" && b.At != "top" && b.At != "bottom":
 			bad("behaviours: at is %q, not top or bottom", b.At)
 		case (b.Kind == Positions) != (len(b.Before) > 0):

@@ -11,7 +11,7 @@ type Missing uint8
 
 // What `ifMissing` can say.
 const (
-	Ignore Missing = iota // the bound does not exist
+	Ignore Missing = iota // the bound does not exist; nothing is reported here
 	Fail                  // an error
 	Hold                  // the anchor is left alone until the reference appears
 )

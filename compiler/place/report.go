@@ -29,15 +29,11 @@ func (s *solver) origin(i int) diag.Span {
 	return diag.Span{}
 }
 
-// reportMissing says that a reference stands for nothing in the chain.
+// reportMissing says that a reference that must be there stands for nothing in
+// the chain.
 func (s *solver) reportMissing(a int, r *Ref) {
-	format := "no rule of %s in %s: %s is placed without this bound"
-	report := s.diags.Infof
-	if r.IfMissing == Fail {
-		format = "no rule of %s in %s: %s cannot be placed, and ifMissing is fail"
-		report = s.diags.Errorf
-	}
-	d := report(diag.MissingReference, r.Span, format, r.Label, s.where(), s.in.Anchors[a].Name)
+	d := s.diags.Errorf(diag.MissingReference, r.Span, "no rule of %s in %s: %s cannot be placed, and ifMissing is fail",
+		r.Label, s.where(), s.in.Anchors[a].Name)
 	s.noteRepair(d, r)
 }
 
@@ -62,16 +58,14 @@ func (s *solver) reportHeld(a int) {
 	s.noteRepair(d, first)
 }
 
-// reportIdle says that there is no jump to manage.
+// reportIdle says that there is no jump to manage, although there must be one.
 func (s *solver) reportIdle(a int) {
 	x := &s.in.Anchors[a]
-	switch x.IfMissing {
-	case Fail:
-		s.diags.Errorf(diag.MissingReference, x.Span, "no jump to %s stands in %s, and ifMissing is fail", x.Name, s.where()).
-			WithHelp("adopt never creates a jump: the program that fills the chain has to")
-	case Hold, Ignore:
-		s.diags.Infof(diag.MissingReference, x.Span, "no jump to %s stands in %s: there is nothing to adopt", x.Name, s.where())
+	if x.IfMissing != Fail {
+		return
 	}
+	s.diags.Errorf(diag.MissingReference, x.Span, "no jump to %s stands in %s, and ifMissing is fail", x.Name, s.where()).
+		WithHelp("adopt never creates a jump: the program that fills the chain has to")
 }
 
 // noteRepair says when the missing rules come back, as far as it is known.

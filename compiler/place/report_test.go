@@ -95,8 +95,6 @@ yaml:1:1: error: anchors in filter INPUT are ordered in a circle: A before B bef
 			name:  "missing, by what ifMissing says",
 			chain: "x", jumps: []jump{{name: "A", after: "calico"}, {name: "B", after: "calico?"}, {name: "C", after: "calico!"}},
 			want: `
-yaml:1:1: info: no rule of calico in ipv4 filter INPUT: A is placed without this bound [missing-reference]
-  -: calico puts its jump back at position 1 within 180 s (ChainInsertMode: insert)
 yaml:1:1: warning: B is kept out until a rule of calico appears in ipv4 filter INPUT [held]
   -: calico puts its jump back at position 1 within 180 s (ChainInsertMode: insert)
 yaml:1:1: error: no rule of calico in ipv4 filter INPUT: C cannot be placed, and ifMissing is fail [missing-reference]
@@ -115,9 +113,7 @@ yaml:1:1: info: the jump to OVN stands 2 times in ipv4 filter INPUT: one is kept
 		{
 			name:  "nothing to adopt",
 			chain: "x", jumps: []jump{{name: "OVN", before: "x", adopt: true}},
-			want: `
-yaml:1:1: info: no jump to OVN stands in ipv4 filter INPUT: there is nothing to adopt [missing-reference]
-`,
+			want: "",
 		},
 	}
 	for _, tt := range tests {

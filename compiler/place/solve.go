@@ -178,9 +178,9 @@ func (s *solver) settleMissing() {
 		}
 		fail := false
 		s.refs(a, func(r *Ref, _ bool) {
-			if s.missing(a, r) {
+			if r.IfMissing == Fail && s.missing(a, r) {
 				s.reportMissing(a, r)
-				fail = fail || r.IfMissing == Fail
+				fail = true
 			}
 		})
 		if fail {

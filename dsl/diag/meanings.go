@@ -59,7 +59,7 @@ var Codes = []CodeInfo{
 	{IdleChain, "A chain that a program gives to its users is filled, and nothing jumps to it."},
 
 	{UnknownReference, "A reference of a placement is neither a participant nor a known chain."},
-	{MissingReference, "A reference of a placement is not on the host."},
+	{MissingReference, "Other programs' rules that a placement or a constraint names are not on the host."},
 	{Held, "A jump is kept out, or where it is, until its reference appears."},
 	{CrossingBounds, "No place satisfies every bound of a placement."},
 	{UnstablePlacement, "Another program will undo the placement."},

@@ -91,10 +91,19 @@ func (n *node) load(v4, v6 string) *node {
 	return n
 }
 
-// recorded loads a node that the scenarios use, a folder under golden/scenarios.
-func (n *node) recorded(scenario string) *node {
+// recorded loads a node that the scenarios use: golden/nodes/NAME-VARIANT or
+// golden/nodes/NAME, else the input of a scenario of that name.
+func (n *node) recorded(name string) *node {
 	n.t.Helper()
-	dir := filepath.Join("..", "scenarios", scenario, "in", n.kind())
+	dir := filepath.Join("..", "scenarios", name, "in", n.kind())
+	for _, node := range []string{name, name + "-" + n.kind()} {
+		if d := filepath.Join("..", "nodes", node); isFolder(d) {
+			dir = d
+		}
+	}
+	if !isFolder(dir) {
+		n.t.Fatalf("there is no recorded node %s for %s", name, n.variant)
+	}
 	read := func(name string) string {
 		text, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil && !os.IsNotExist(err) {
@@ -106,6 +115,11 @@ func (n *node) recorded(scenario string) *node {
 		n.run(sets, "ipset", "restore")
 	}
 	return n.load(read(n.tool(ir.IPv4, "-save.txt")), read(n.tool(ir.IPv6, "-save.txt")))
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // stamp are the lines of a save that change with time.

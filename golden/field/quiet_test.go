@@ -93,7 +93,7 @@ func (n *node) unchanged(f func()) {
 
 func TestH5SecondApplyWritesNothing(t *testing.T) {
 	both(t, func(t *testing.T, n *node) {
-		n.recorded("harvester")
+		n.recorded("harvester-healthy")
 		ruleset := siteInput(", after: [calico], before: [kubelet]")
 		n.must(n.apply(ruleset), converge.Done)
 		n.traffic()

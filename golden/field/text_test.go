@@ -85,7 +85,7 @@ func TestT2DeletedByOwnTextOnly(t *testing.T) {
 // other reader goes on reading them.
 func TestT3NothingNative(t *testing.T) {
 	both(t, func(t *testing.T, n *node) {
-		n.recorded("harvester")
+		n.recorded("harvester-healthy")
 		n.must(n.apply(siteInput(", after: [calico], before: [kubelet]")), converge.Done)
 		for _, c := range n.sent {
 			if tool := filepath.Base(c.Argv[0]); !strings.HasPrefix(tool, "iptables-"+n.kind()) && !strings.HasPrefix(tool, "ip6tables-"+n.kind()) {
@@ -109,7 +109,7 @@ func TestT3NothingNative(t *testing.T) {
 // T-4: foreign rules keep bytes, order and counters through everything that is
 // done, and removal gives the node back.
 func TestT4ForeignRulesStay(t *testing.T) {
-	for _, scenario := range []string{"harvester", "clean-node", "empty-node"} {
+	for _, scenario := range []string{"harvester-healthy", "clean-node", "empty-node"} {
 		t.Run(scenario, func(t *testing.T) {
 			both(t, func(t *testing.T, n *node) {
 				n.recorded(scenario)

@@ -28,7 +28,7 @@ type node struct {
 func recordedNodes(t *testing.T, kind string) []node {
 	t.Helper()
 	var out []node
-	for _, dir := range []string{"empty-node", "clean-node", "harvester", "rke2-duplicates"} {
+	for _, dir := range []string{"empty-node", "clean-node", "harvester-healthy", "rke2-damaged-duplicates"} {
 		n := node{name: dir, saves: map[ir.Family]save{}}
 		read := func(name string) string {
 			text, err := os.ReadFile(filepath.Join("..", "scenarios", dir, "in", kind, name))

@@ -24,6 +24,9 @@ type Options struct {
 	Remove bool
 	// Store is the record of this host; nil means that there is none.
 	Store *Store
+	// Boot tells one run of the machine from the next: what was seen of other
+	// programs' rules is remembered only within it. Empty: not at all.
+	Boot string
 	// BaseDigest refuses a host on which a plan would rest on something else; empty
 	// means any.
 	BaseDigest string
@@ -79,7 +82,7 @@ func open(ctx context.Context, opt Options) (*engine, error) {
 		e.records = records
 	}
 	e.planOpt = compiler.PlanOptions{
-		Recorded: recorded(e.records), Remove: opt.Remove, Families: opt.Families,
+		Recorded: recorded(e.records, opt.Boot), Remove: opt.Remove, Families: opt.Families,
 		DropGuards: map[string]bool{}, Respelled: map[string]string{},
 	}
 	session, err := opt.Backend.Session(ctx)
@@ -388,7 +391,9 @@ func (a *apply) done(plan *compiler.Plan, snap *ir.Snapshot) error {
 			}
 			continue
 		}
-		if err := a.save(a.record(p, snap, "applied")); err != nil {
+		r := a.record(p, snap, "applied")
+		r.see(plan.Seen)
+		if err := a.save(r); err != nil {
 			return err
 		}
 	}
@@ -428,13 +433,16 @@ func (a *apply) save(r Record) error {
 func (a *apply) record(p *compiler.Program, snap *ir.Snapshot, status string) Record {
 	r := Record{
 		FormatVersion: recordVersion, Name: p.Name, Version: p.Version, Status: status, Variant: string(snap.Variant),
-		Owns: p.Owns.Chains, Declared: p.DeclaredNames(), Families: familyNames(a.opt.Families),
+		Owns: p.Owns.Chains, Declared: p.DeclaredNames(), Families: familyNames(a.opt.Families), Boot: a.opt.Boot,
 	}
 	for _, old := range a.records {
 		if old.Name != p.Name {
 			continue
 		}
 		r.Respelled = old.Respelled
+		if old.Boot == r.Boot {
+			r.Seen = slices.Clone(old.Seen)
+		}
 		// What stands on a family that this apply does not work on.
 		rest := slices.DeleteFunc(old.families(), func(f ir.Family) bool { return len(a.opt.Families) == 0 || slices.Contains(a.opt.Families, f) })
 		if len(rest) > 0 {

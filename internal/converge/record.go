@@ -32,6 +32,21 @@ type Record struct {
 	Families []string `json:"families,omitempty"`
 	// Respelled tells what a tool printed for a text of ours that it re-spelled.
 	Respelled []Respelling `json:"respelled,omitempty"`
+	// Boot is the run of the machine in which Seen holds.
+	Boot string `json:"boot,omitempty"`
+	// Seen are the other programs' rules that stood at an apply in that run, by what
+	// the ruleset calls them: the evidence that one was lost.
+	Seen []string `json:"seen,omitempty"`
+}
+
+// see adds to what was seen, if it is known in which run of the machine.
+func (r *Record) see(names []string) {
+	if r.Boot == "" {
+		return
+	}
+	r.Seen = slices.Concat(r.Seen, names)
+	slices.Sort(r.Seen)
+	r.Seen = slices.Compact(r.Seen)
 }
 
 // families on which the ruleset stands.
@@ -168,17 +183,19 @@ func (s *Store) Remove(name string) error {
 	return nil
 }
 
-// recorded is what planning wants to know of the records.
-func recorded(records []Record) []compiler.Recorded {
+// recorded is what planning wants to know of the records, in a run of the machine.
+func recorded(records []Record, boot string) []compiler.Recorded {
 	var out []compiler.Recorded
 	for _, r := range records {
 		version := r.Version
 		if r.Status != "applied" {
 			version = "" // which one stands is not known
 		}
-		out = append(out, compiler.Recorded{
-			Name: r.Name, Version: version, Declared: r.Declared, Owns: compiler.Owns{Chains: r.Owns},
-		})
+		x := compiler.Recorded{Name: r.Name, Version: version, Declared: r.Declared, Owns: compiler.Owns{Chains: r.Owns}}
+		if boot != "" && r.Boot == boot {
+			x.Seen = r.Seen
+		}
+		out = append(out, x)
 	}
 	return out
 }
