@@ -34,15 +34,22 @@ type Change struct {
 	// Before and After are rule texts, or a chain's name.
 	Before, After string
 	Source        diag.Span
+	// Reason is why a rule or a chain of others is collected; else empty.
+	Reason string
 }
 
-// ChainView is a shared chain as the plan leaves it.
+// ChainView is a shared chain as the plan leaves it, or a chain of others from
+// which rules are collected.
 type ChainView struct {
 	Key ir.ChainKey
 	// Policy of a built-in chain.
 	Policy  string
 	Changed bool
-	Lines   []ViewLine
+	// Foreign tells that it is a chain of others, Owner whose, if known; Dropped that
+	// it goes.
+	Foreign, Dropped bool
+	Owner            string
+	Lines            []ViewLine
 }
 
 // ViewLine is one rule of a ChainView.
@@ -55,6 +62,37 @@ type ViewLine struct {
 	// is one of our jumps, Adopted that a ruleset manages its place.
 	Participant   string
 	Ours, Adopted bool
+	// Collected tells that the rule is one of others that goes, and Reason why.
+	Collected bool
+	Reason    string
+}
+
+// what says in a few words what kind of chain it is.
+func (v ChainView) what() string {
+	s := "shared chain"
+	switch {
+	case v.Foreign && v.Owner != "":
+		s = "chain of " + v.Owner
+	case v.Foreign:
+		s = "chain of others"
+	}
+	if v.Policy != "" {
+		s += ", policy " + v.Policy
+	}
+	if v.Dropped {
+		s += ", goes"
+	}
+	return s
+}
+
+// reasonBehind is the reason to show behind a line: that of a run of collected
+// lines, behind the last of them.
+func (v ChainView) reasonBehind(i int) string {
+	l := v.Lines[i]
+	if !l.Collected || i+1 < len(v.Lines) && v.Lines[i+1].Collected && v.Lines[i+1].Reason == l.Reason {
+		return ""
+	}
+	return "reason: " + diag.Visible(l.Reason)
 }
 
 // edit is one line of a difference: index old in the old list, new in the new.

@@ -58,6 +58,8 @@ type compilation struct {
 	decls    []check.Param
 	eachType map[*dsl.ForEach]check.Type
 	eachEnv  map[*dsl.ForEach]*check.Env
+	// ruleEnv is the environment of collect's where, made when it is first needed.
+	ruleEnv *check.Env
 	// valueless tells that a param has no value because its own was refused.
 	valueless bool
 	// helpers are the names of helper chains that are taken.
@@ -246,7 +248,7 @@ func (c *compilation) mayOwn(name *dsl.Text) bool {
 	return true
 }
 
-// tables compiles chains, anchors and adopts.
+// tables compiles chains, anchors, adopts and collections.
 func (c *compilation) tables() {
 	tables := slices.Clone(c.doc.Tables)
 	slices.SortStableFunc(tables, func(a, b *dsl.Table) int {
@@ -268,9 +270,7 @@ func (c *compilation) tables() {
 				c.anchor(f, literal(t.Name), a, true)
 			}
 			for _, x := range t.Collect {
-				if f == c.prog.Families[0] {
-					c.diags.Errorf(diag.UnsupportedBackend, x.Span, "collect is not available in this version")
-				}
+				c.collect(f, literal(t.Name), x)
 			}
 		}
 	}

@@ -38,7 +38,8 @@ func UnusedValues(docs []*dsl.Document, values [][]*dsl.Entry, list *diag.List) 
 	}
 }
 
-// leftAsIs lists, for a removal, the adopted jumps that stay where they are.
+// leftAsIs lists, for a removal, the adopted jumps that stay where they are, and
+// the rules of others that collect would remove.
 func (pl *planner) leftAsIs() {
 	if !pl.opt.Remove {
 		return
@@ -54,4 +55,5 @@ func (pl *planner) leftAsIs() {
 			}
 		}
 	}
+	pl.leftCollected()
 }

@@ -35,15 +35,17 @@ func nftFamily(f ir.Family) string {
 	return "ip"
 }
 
-// hook builds the placement problem of a shared chain. It returns false if there
-// is nothing of ours in it and nothing is to be put in.
+// hook builds the placement problem of a shared chain, or of a chain of others
+// from which rules go. It returns false if there is nothing of ours in it, nothing
+// is to be put in and nothing is collected.
 func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 	h.input = place.Input{Key: h.key, Catalogue: pl.cat}
 	specs := make([]*ir.Spec, len(h.live.Rules))
-	ours := len(h.anchors) > 0
+	ours := len(h.anchors) > 0 || len(t.chosen[h.key.Chain]) > 0 || t.empties(h.key.Chain)
+	shared := pl.shared(h.key)
 	for i, r := range h.live.Rules {
 		live := place.Live{Rule: r}
-		if pl.ourJump(h.key.Family, r) {
+		if shared && pl.ourJump(h.key.Family, r) {
 			ours = true
 			specs[i] = xtables.DecodeRule(r, h.key.Family)
 		}
@@ -80,6 +82,7 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 		}
 		h.input.Rules[i].Remove = true
 	}
+	pl.markChosen(t, h)
 	pl.resolveRefs(h)
 	pl.nameReferences(h)
 	return true

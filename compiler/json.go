@@ -40,6 +40,8 @@ type ChangeJSON struct {
 	Before string      `json:"before,omitempty"`
 	After  string      `json:"after,omitempty"`
 	Source *SourceJSON `json:"source,omitempty"`
+	// Reason says why a rule or a chain of another program is collected.
+	Reason string `json:"reason,omitempty"`
 }
 
 // SourceJSON is a place in a file; lines and columns count from 1.
@@ -49,14 +51,18 @@ type SourceJSON struct {
 	Col  int    `json:"col"`
 }
 
-// ChainJSON is a shared chain as it will stand, with the rules that go away at
-// their old places (position 0).
+// ChainJSON is a shared chain as it will stand, or one of others from which rules
+// are collected, with the rules that go away at their old places (position 0).
 type ChainJSON struct {
-	Family  string     `json:"family"`
-	Table   string     `json:"table"`
-	Chain   string     `json:"chain"`
-	Policy  string     `json:"policy,omitempty"`
-	Changed bool       `json:"changed"`
+	Family  string `json:"family"`
+	Table   string `json:"table"`
+	Chain   string `json:"chain"`
+	Policy  string `json:"policy,omitempty"`
+	Changed bool   `json:"changed"`
+	// Foreign tells that it is no shared chain but one of others, Dropped that it
+	// goes, because nothing is left in it.
+	Foreign bool       `json:"foreign,omitempty"`
+	Dropped bool       `json:"dropped,omitempty"`
 	Rules   []LineJSON `json:"rules"`
 }
 
@@ -68,6 +74,9 @@ type LineJSON struct {
 	Participant string `json:"participant,omitempty"`
 	Ours        bool   `json:"ours,omitempty"`
 	Adopted     bool   `json:"adopted,omitempty"`
+	// Collected tells that a rule of others goes, Reason why.
+	Collected bool   `json:"collected,omitempty"`
+	Reason    string `json:"reason,omitempty"`
 }
 
 // CommitJSON is what is committed at once.
@@ -147,7 +156,7 @@ func (p *Plan) JSON() PlanJSON {
 	for _, c := range p.Changes {
 		out.Changes = append(out.Changes, ChangeJSON{
 			Family: c.Key.Family.String(), Table: c.Key.Table, Chain: c.Key.Chain, Key: c.Address,
-			Action: c.Kind.String(), Before: c.Before, After: c.After, Source: source(c.Source),
+			Action: c.Kind.String(), Before: c.Before, After: c.After, Source: source(c.Source), Reason: c.Reason,
 		})
 	}
 	for _, v := range p.Views {
@@ -180,12 +189,12 @@ func (p *Plan) JSON() PlanJSON {
 func chainJSON(v ChainView) ChainJSON {
 	c := ChainJSON{
 		Family: v.Key.Family.String(), Table: v.Key.Table, Chain: v.Key.Chain,
-		Policy: v.Policy, Changed: v.Changed, Rules: []LineJSON{},
+		Policy: v.Policy, Changed: v.Changed, Foreign: v.Foreign, Dropped: v.Dropped, Rules: []LineJSON{},
 	}
 	for _, l := range v.Lines {
 		c.Rules = append(c.Rules, LineJSON{
 			Action: l.Kind.String(), Position: l.Position, Text: l.Text,
-			Participant: l.Participant, Ours: l.Ours, Adopted: l.Adopted,
+			Participant: l.Participant, Ours: l.Ours, Adopted: l.Adopted, Collected: l.Collected, Reason: l.Reason,
 		})
 	}
 	return c

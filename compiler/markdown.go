@@ -78,14 +78,24 @@ func (p *Plan) markdown(b *strings.Builder, detail int) {
 		if !v.Changed {
 			continue
 		}
-		fmt.Fprintf(b, "\n<details open><summary><code>%s</code> as it will stand</summary>\n\n", html(v.Key.String()))
+		state := "as it will stand"
+		if v.Dropped {
+			state = "goes"
+		}
+		fmt.Fprintf(b, "\n<details open><summary><code>%s</code> %s</summary>\n\n", html(v.Key.String()), state)
 		var body strings.Builder
-		for _, l := range v.Lines {
+		for i, l := range v.Lines {
 			pos := "   "
 			if l.Position > 0 {
 				pos = fmt.Sprintf("%3d", l.Position)
 			}
 			fmt.Fprintf(&body, "%s %s  %-18s %s\n", l.Kind.Mark(), pos, l.who(), diag.Visible(l.Text))
+			if why := v.reasonBehind(i); why != "" {
+				fmt.Fprintf(&body, "        %s\n", why)
+			}
+		}
+		if len(v.Lines) == 0 {
+			body.WriteString("    (no rules)\n")
 		}
 		fence(b, body.String())
 		b.WriteString("\n</details>\n")

@@ -20,6 +20,7 @@ func (pl *planner) write() {
 			pl.writeHook(t, h)
 		}
 		pl.writeStale(t)
+		pl.writeEmptied(t)
 		pl.guards(t)
 	}
 	for _, f := range pl.families {
@@ -247,6 +248,12 @@ func (pl *planner) writeHook(t *tablePlan, h *hookPlan) {
 		return
 	}
 	for _, i := range h.output.Removed {
+		if why, ok := t.chosen[h.key.Chain][i]; ok && h.goes(i) {
+			r := h.live.Rules[i]
+			t.ops = append(t.ops, ir.Op{Kind: ir.OpDelete, Chain: h.key.Chain, Rule: &ir.Rule{Text: r.Text, Spec: r.Spec}, Origin: why.by.Span})
+			pl.change(Change{Key: h.key, Kind: Removed, Address: ruleTarget(r), Before: r.Text, Source: why.by.Span, Reason: why.reason()})
+			continue
+		}
 		text, ok := pl.deleteText(h, i)
 		if !ok {
 			continue
@@ -338,8 +345,8 @@ func (pl *planner) writeStale(t *tablePlan) {
 	}
 }
 
-// guards puts the foreign rules on which new places rest in front of the block,
-// as -C lines: if one of them is gone when the block is committed, the whole
+// guards puts the foreign rules on which new places rest, and those that are
+// collected, in front of the block, as -C lines: if one of them is gone when the block is committed, the whole
 // block is refused and nothing of it is applied (FIELD M-6). The nft variant
 // only: on legacy the lock does it. A text that does not decode and print back
 // the same would block for ever (M-49).
@@ -349,6 +356,7 @@ func (pl *planner) guards(t *tablePlan) {
 	}
 	var guards []ir.Op
 	for _, h := range t.hooks {
+		guards = append(guards, pl.collectGuards(t, h)...)
 		for _, w := range pl.witnesses(h) {
 			text := h.live.Rules[w.live].Text
 			if !xtables.RoundTrips(text, h.key.Family) {

@@ -63,7 +63,8 @@ func Overlaps(programs []*Program, list *diag.List) {
 
 // placedWith reports the jumps of a program that cannot stand beside a ruleset
 // that owns some chains, its own included: anchors in a chain of which that one
-// writes every rule, and adopted jumps that are that one's own.
+// writes every rule, and adopted jumps that are that one's own. What is collected
+// in such a chain is reported too.
 func placedWith(p *Program, owner string, owns func(chain string) bool, list *diag.List) {
 	for _, a := range p.placed() {
 		if owns(a.Key.Chain) && !ir.IsBuiltin(a.Key.Table, a.Key.Chain) {
@@ -73,6 +74,12 @@ func placedWith(p *Program, owner string, owns func(chain string) bool, list *di
 		if a.Adopt && owns(a.Target) {
 			list.Errorf(diag.AdoptOwned, a.Span, "%s is a chain of ruleset %s: its jumps are anchors", a.Target, owner).
 				WithHelp("put it under anchors there")
+		}
+	}
+	for _, c := range p.Collects {
+		if owns(c.Key.Chain) && !ir.IsBuiltin(c.Key.Table, c.Key.Chain) {
+			list.Errorf(diag.AdoptOwned, c.Span, "%s is a chain of ruleset %s, which writes every rule of it: nothing is collected in it", c.Key.Chain, owner).
+				WithHelp("leave the rule out of that ruleset, or apply once without this entry if the chain is declared no more")
 		}
 	}
 }
@@ -129,6 +136,7 @@ func (pl *planner) checkOtherVariant() {
 			if ir.IsBuiltin(t.Name, c.Name) {
 				continue
 			}
+			pl.collectedElsewhere(ir.ChainKey{Family: t.Family, Table: t.Name, Chain: c.Name}, other)
 			if p := pl.ownerOf(c.Name); p != nil {
 				pl.diags().Errorf(diag.OtherBackend, p.Span, "chain %s of table %s of %s is ours and stands in %s, but the plan is for %s",
 					c.Name, t.Name, t.Family, other, pl.snap.Variant).

@@ -79,7 +79,8 @@ type Plan struct {
 	AskedSets []string
 	// Owned lists the owned chains that stand or will stand.
 	Owned []ir.ChainKey
-	// Adopted and Collected are what a removal leaves as it is.
+	// LeftAsIs are the adopted jumps and the rules that collect would remove: what a
+	// removal leaves as it is, one sentence each.
 	LeftAsIs []string
 
 	// removal tells that nothing of the rulesets is to stand.
@@ -91,6 +92,10 @@ type Plan struct {
 	ourJump                             func(ir.Family, *ir.Rule) bool
 	// adopted holds "chain key, target" of the jumps whose place the rulesets manage.
 	adopted map[string]bool
+	// collected are the texts of the rules of others that go, by their chain, emptied
+	// the chains of others that go.
+	collected map[ir.ChainKey]map[string]bool
+	emptied   map[ir.ChainKey]bool
 }
 
 // RulesetInfo names a ruleset.
@@ -140,13 +145,19 @@ type tablePlan struct {
 	stale []*ir.Chain
 	given []*ir.Chain // chains given to users, no longer declared: emptied
 	hooks []*hookPlan
+	// collects choose rules of others; chosen are the rules that go, by chain and
+	// index, emptied the chains that go with them.
+	collects []*Collect
+	chosen   map[string]map[int]chosenRule
+	emptied  []emptiedChain
 	// foreignRefs are foreign rules that refer to our chains, by our chain.
 	foreignRefs map[string][]ruleAt
 	ops         []ir.Op
 	dropOps     []ir.Op
 }
 
-// hookPlan is the work on one shared chain.
+// hookPlan is the work on one shared chain, or on a chain of others from which
+// rules are collected.
 type hookPlan struct {
 	key     ir.ChainKey
 	live    *ir.Chain
@@ -154,8 +165,10 @@ type hookPlan struct {
 	// sources are the anchors behind input.Anchors, index by index: an adopted target
 	// may stand with several different matches.
 	sources []*Anchor
-	input   place.Input
-	output  place.Output
+	// chosen are the rules of others that go, by index, ascending.
+	chosen []int
+	input  place.Input
+	output place.Output
 }
 
 // ruleAt is a rule and where it stands.
@@ -186,6 +199,7 @@ func (pl *planner) run() {
 	}
 	pl.plan.owns, pl.plan.shared, pl.plan.ourJump = pl.owned, pl.shared, pl.ourJump
 	pl.plan.adopted = map[string]bool{}
+	pl.plan.collected, pl.plan.emptied = map[ir.ChainKey]map[string]bool{}, map[ir.ChainKey]bool{}
 	for _, p := range pl.programs {
 		for _, a := range p.Adopts {
 			pl.plan.adopted[a.Key.String()+" "+a.Target] = true
@@ -333,16 +347,22 @@ func (pl *planner) placed(k ir.TableKey) []*Anchor {
 // table finds what is ours in a table: chains to write, stale chains, and for each
 // shared chain our jumps in it.
 func (pl *planner) table(k ir.TableKey) {
-	t := &tablePlan{key: k, live: pl.snap.State.Table(k.Family, k.Name), wants: pl.wanted(k), foreignRefs: map[string][]ruleAt{}}
+	t := &tablePlan{
+		key: k, live: pl.snap.State.Table(k.Family, k.Name), wants: pl.wanted(k), collects: pl.collects(k),
+		foreignRefs: map[string][]ruleAt{},
+	}
 	anchors := pl.anchorsHere(pl.placed(k))
-	needed := len(t.wants) > 0 || len(anchors) > 0
+	needed := len(t.wants) > 0 || len(anchors) > 0 || len(t.collects) > 0
 	if t.live != nil && t.live.Unreadable != "" {
 		if needed {
 			var at diag.Span
-			if len(t.wants) > 0 {
+			switch {
+			case len(t.wants) > 0:
 				at = t.wants[0].Span
-			} else {
+			case len(anchors) > 0:
 				at = anchors[0].Span
+			default:
+				at = t.collects[0].Span
 			}
 			pl.diags().Errorf(diag.UnreadableTable, at, "table %s of %s cannot be read: %s", k.Name, k.Family, t.live.Unreadable).
 				WithHelp("a program wrote native nft rules into it; see who with `nft -a list table %s %s`", nftFamily(k.Family), k.Name)
@@ -353,6 +373,8 @@ func (pl *planner) table(k ir.TableKey) {
 	}
 	if t.live != nil {
 		pl.findOwned(t)
+		pl.choose(t)
+		pl.noteCollected(t)
 	}
 	pl.findHooks(t, anchors)
 	if needed || len(t.stale) > 0 || len(t.given) > 0 || len(t.hooks) > 0 {
@@ -399,7 +421,8 @@ func (pl *planner) ourJump(f ir.Family, r *ir.Rule) bool {
 }
 
 // findHooks makes a hookPlan for each shared chain in which an anchor is wanted
-// or a jump of ours stands, and collects foreign references.
+// or a jump of ours stands, and for each chain from which rules of others go. It
+// takes note of foreign references.
 func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 	// order are the names of the shared chains; there can be tens of thousands of
 	// others.
@@ -412,7 +435,10 @@ func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 			case pl.shared(k):
 				order = append(order, c.Name)
 			case c.Read && c.Unreadable == "":
-				pl.collectForeign(t, k, c)
+				pl.foreignRefs(t, k, c)
+				if len(t.chosen[c.Name]) > 0 || t.empties(c.Name) {
+					order = append(order, c.Name)
+				}
 			}
 		}
 	}
@@ -449,10 +475,11 @@ func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 	}
 }
 
-// collectForeign notes the rules of a foreign chain that refer to ours.
-func (pl *planner) collectForeign(t *tablePlan, k ir.ChainKey, c *ir.Chain) {
+// foreignRefs notes the rules of a foreign chain that refer to ours and stay.
+func (pl *planner) foreignRefs(t *tablePlan, k ir.ChainKey, c *ir.Chain) {
 	for i, r := range c.Rules {
-		if target := ruleTarget(r); target != "" && pl.owned(target) {
+		_, goes := t.chosen[c.Name][i]
+		if target := ruleTarget(r); target != "" && !goes && pl.owned(target) {
 			t.foreignRefs[target] = append(t.foreignRefs[target], ruleAt{k.Chain, i, r})
 		}
 	}

@@ -30,8 +30,14 @@ func (pl *planner) predict() {
 	pl.plan.attributionPlanned = recognize.New(pl.cat, Fields).State(planned)
 	for _, t := range pl.tables {
 		for _, h := range t.hooks {
+			if t.empties(h.key.Chain) && len(h.output.Order) == 0 && planned.Table(t.key.Family, t.key.Name).Chain(h.key.Chain) == nil {
+				continue
+			}
 			pl.checkOrder(h)
 		}
+	}
+	if pl.chosenAgain(); pl.diags().HasErrors() {
+		pl.plan.Planned, pl.plan.attributionPlanned = pl.snap.State, pl.rec
 	}
 	if keys := pl.plan.LeavesForeign(); len(keys) > 0 {
 		panic(fmt.Sprintf("compiler: the transaction changes the rules of others in %v", keys))
@@ -80,11 +86,17 @@ func (pl *planner) checkOrder(h *hookPlan) {
 	}
 }
 
-// views shows each shared chain in which something of the rulesets stands.
+// views shows each shared chain in which something of the rulesets stands, and
+// each chain from which rules of others go.
 func (pl *planner) views() {
 	for _, t := range pl.tables {
 		for _, h := range t.hooks {
 			v := ChainView{Key: h.key, Policy: h.live.Policy, Changed: h.output.Changed()}
+			if !pl.shared(h.key) {
+				v.Foreign, v.Owner = true, pl.cat.ChainOwner(h.key.Chain)
+				v.Dropped = t.empties(h.key.Chain)
+				v.Changed = v.Changed || v.Dropped
+			}
 			n := 0
 			for _, p := range h.output.Steps(h.input) {
 				l := ViewLine{}
@@ -109,7 +121,10 @@ func (pl *planner) views() {
 						l.Text = "native nft rule: " + r.Native.Expr
 					}
 					l.Participant = h.input.Rules[p.Live].Participant
-					l.Ours = pl.ourJump(h.key.Family, r)
+					l.Ours = !v.Foreign && pl.ourJump(h.key.Family, r)
+					if p.Kind == place.Remove && h.goes(p.Live) {
+						l.Collected, l.Reason = true, t.chosen[h.key.Chain][p.Live].reason()
+					}
 				}
 				if p.Anchor >= 0 {
 					a := h.sources[p.Anchor]
@@ -141,6 +156,9 @@ func (pl *planner) digest() {
 				digestChain(d, h.key, h.live)
 			}
 		}
+		for _, e := range t.emptied {
+			digestChain(d, ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: e.name}, t.live.Chain(e.name))
+		}
 	}
 	pl.plan.BaseDigest = "sha256:" + hex.EncodeToString(d.Sum(nil))
 }
@@ -161,8 +179,9 @@ func digestChain(d hash.Hash, k ir.ChainKey, c *ir.Chain) {
 }
 
 // LeavesForeign compares what a plan predicts for the rules of others with what
-// stood: nothing may be lost, changed or re-ordered but adopted jumps. It returns
-// the chains in which that is not so.
+// stood: nothing may be lost, changed or re-ordered but adopted jumps and what is
+// collected, and of that all must be gone. It returns the chains in which that is
+// not so.
 func (p *Plan) LeavesForeign() []ir.ChainKey {
 	var out []ir.ChainKey
 	for _, t := range p.Live.Tables {
@@ -180,7 +199,12 @@ func (p *Plan) LeavesForeign() []ir.ChainKey {
 			if after[c.Name] == c || !ir.IsBuiltin(t.Name, c.Name) && p.owns(c.Name) {
 				continue
 			}
-			if after[c.Name] == nil || !slices.Equal(p.foreign(k, c), p.foreign(k, after[c.Name])) {
+			now := after[c.Name]
+			if now == nil && p.emptied[k] {
+				now = &ir.Chain{Name: c.Name}
+			}
+			left := now != nil && slices.ContainsFunc(now.Rules, func(r *ir.Rule) bool { return r.Native == nil && p.collected[k][r.Text] })
+			if now == nil || left || !slices.Equal(p.foreign(k, c), p.foreign(k, now)) {
 				out = append(out, k)
 			}
 		}
@@ -199,8 +223,11 @@ func (p *Plan) foreign(k ir.ChainKey, c *ir.Chain) []*ir.Rule {
 	return out
 }
 
-// managed tells whether a rule of a shared chain is one whose place a ruleset
-// decides: our jump, or an adopted one.
+// managed tells whether a rule is one whose place a ruleset decides: in a shared
+// chain our jump, or an adopted one; anywhere a rule of others that is collected.
 func (p *Plan) managed(k ir.ChainKey, r *ir.Rule) bool {
+	if r.Native == nil && p.collected[k][r.Text] {
+		return true
+	}
 	return p.shared(k) && (p.ourJump(k.Family, r) || p.adopted[k.String()+" "+ruleTarget(r)])
 }

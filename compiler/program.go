@@ -31,6 +31,8 @@ type Program struct {
 	// of writing.
 	Anchors []*Anchor
 	Adopts  []*Anchor
+	// Collects choose rules of others for removal, in the order of writing.
+	Collects []*Collect
 	// Constraints in the order of writing.
 	Constraints []*Constraint
 	// Notes are rules left out, in the order of writing: an empty list, an address

@@ -10,8 +10,9 @@ import (
 
 // Restore is the transaction that takes a host back to what stood of ours before
 // an apply: owned chains with their old rules, our jumps and adopted jumps at
-// their old places among the foreign rules that are still there. Foreign rules
-// stay as they are now. An error says what cannot be deleted by its text.
+// their old places among the foreign rules that are still there, and so what was
+// collected, with counters that begin again. All other foreign rules stay as they
+// are now. An error says what cannot be deleted by its text.
 func (p *Plan) Restore(before, now *ir.Snapshot) (ir.Transaction, error) {
 	var tx ir.Transaction
 	for _, f := range now.State.Families {
@@ -61,15 +62,18 @@ func (r *restorer) run() error {
 			}
 		}
 	}
-	r.ops = append(r.ops, fill...)
 	if r.now == nil {
+		r.ops = append(r.ops, fill...)
 		return nil
 	}
+	fill = append(fill, r.emptied()...)
+	r.ops = append(r.ops, fill...)
 	if err := r.readable(); err != nil {
 		return err
 	}
 	for _, c := range r.now.Chains {
-		if !c.Read || r.ours(c.Name) || !r.plan.shared(ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: c.Name}) {
+		k := ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: c.Name}
+		if !c.Read || r.ours(c.Name) || !r.plan.shared(k) && len(r.plan.collected[k]) == 0 {
 			continue
 		}
 		if err := r.shared(c); err != nil {
@@ -83,6 +87,26 @@ func (r *restorer) run() error {
 		}
 	}
 	return nil
+}
+
+// emptied makes the chains of others again that went because nothing was left in
+// them, unless somebody else has made them meanwhile, and returns what fills them.
+func (r *restorer) emptied() []ir.Op {
+	var fill []ir.Op
+	if r.before == nil {
+		return nil
+	}
+	for _, c := range r.before.Chains {
+		k := ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: c.Name}
+		if !r.plan.emptied[k] || r.now.Chain(c.Name) != nil {
+			continue
+		}
+		r.ops = append(r.ops, ir.Op{Kind: ir.OpNew, Chain: c.Name})
+		for _, rule := range c.Rules {
+			fill = append(fill, ir.Op{Kind: ir.OpAppend, Chain: c.Name, Rule: &ir.Rule{Text: rule.Text}})
+		}
+	}
+	return fill
 }
 
 // readable makes sure that what the plan may have written can be read: what is

@@ -7,7 +7,7 @@ import (
 )
 
 // Scope is what must be read of a host to plan the programs: the shared chains
-// that anchors name, and in every table of both families what is ours and who
+// that anchors and collections name, and in every table of both families what is ours and who
 // refers to it. What constraints ask for comes later (Plan.Asked).
 func Scope(programs []*Program, opt PlanOptions) ir.Scope {
 	s := ir.Scope{Families: opt.Families, Sets: SetNames(programs)}
@@ -30,6 +30,15 @@ func Scope(programs []*Program, opt PlanOptions) ir.Scope {
 		for _, a := range p.placed() {
 			if slices.Contains(families, a.Key.Family) {
 				s.Want(a.Key)
+			}
+		}
+		for _, c := range p.Collects {
+			switch {
+			case !slices.Contains(families, c.Key.Family):
+			case c.DropEmpty:
+				s.WantRefs(c.Key)
+			default:
+				s.Want(c.Key)
 			}
 		}
 	}

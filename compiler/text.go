@@ -81,16 +81,12 @@ func (t *textWriter) header() {
 
 // view prints a shared chain whole: mark, position, participant, rule.
 func (t *textWriter) view(v ChainView) {
-	policy := ""
-	if v.Policy != "" {
-		policy = ", policy " + v.Policy
-	}
-	t.printf("\n%s (shared chain%s)\n", t.paint(bold, v.Key.String()), policy)
+	t.printf("\n%s (%s)\n", t.paint(bold, v.Key.String()), v.what())
 	width := 0
 	for _, l := range v.Lines {
 		width = max(width, len(l.who()))
 	}
-	for _, l := range v.Lines {
+	for i, l := range v.Lines {
 		pos := "   "
 		if l.Position > 0 {
 			pos = fmt.Sprintf("%3d", l.Position)
@@ -101,6 +97,9 @@ func (t *textWriter) view(v ChainView) {
 			code = faint
 		}
 		t.printf("%s\n", t.paint(code, strings.TrimRight(line, " ")))
+		if why := v.reasonBehind(i); why != "" {
+			t.printf("        %s\n", t.paint(faint, why))
+		}
 	}
 	if len(v.Lines) == 0 {
 		t.printf("    (no rules)\n")
@@ -115,6 +114,10 @@ func (l ViewLine) who() string {
 		return l.Participant + ", adopted"
 	case l.Adopted:
 		return "adopted"
+	case l.Collected && l.Participant != "":
+		return l.Participant + ", collected"
+	case l.Collected:
+		return "collected"
 	case l.Participant == "":
 		return "unknown"
 	}

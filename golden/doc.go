@@ -7,6 +7,6 @@
 //
 // For every scenario and variant the runner also checks that planning the
 // predicted state again is empty, that foreign rules keep their bytes and their
-// order, and, in a private network namespace, that the real tools load the
+// order but for those that the plan collects, and, in a private network namespace, that the real tools load the
 // recorded state, take the transaction and then print exactly what was predicted.
 package golden

@@ -244,6 +244,7 @@ func (s *scenario) again(t *testing.T, programs []*compiler.Program, plan *compi
 	if keys := plan.LeavesForeign(); len(keys) > 0 {
 		t.Errorf("foreign rules are lost, changed or out of order in %v", keys)
 	}
+	s.goes(t, plan)
 	next := *s.snap
 	next.State = plan.Planned
 	second := compiler.NewPlan(programs, &next, compiler.PlanOptions{})

@@ -67,6 +67,8 @@ func (w *restoreWriter) block(index int, b *ir.Block) {
 			w.line(from, "-C", chain, o.Rule.Text)
 		case ir.OpEnsure:
 			w.line(from, ":"+o.Chain, "-", "[0:0]")
+		case ir.OpNew:
+			w.line(from, "-N", chain)
 		case ir.OpAppend:
 			w.line(from, "-A", chain, o.Rule.Text)
 		case ir.OpInsert:

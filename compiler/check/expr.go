@@ -146,14 +146,27 @@ type Named struct {
 // Known tells that the result has a value.
 func (r Result) Known() bool { return len(r.Unknown) == 0 && len(r.UnknownSets) == 0 }
 
+// Budget is one cost limit for several evaluations of an expression, such as one
+// for each rule of a chain. The zero Budget is whole.
+type Budget struct{ spent uint64 }
+
 // Eval runs the expression. A diagnostic says that it failed, and where.
 func (x *Expr) Eval(ctx context.Context, act Activation) (Result, *diag.Diagnostic) {
+	return x.EvalWithin(ctx, act, &Budget{})
+}
+
+// EvalWithin is Eval with what a budget has left.
+func (x *Expr) EvalWithin(ctx context.Context, act Activation, b *Budget) (Result, *diag.Diagnostic) {
 	prog, err := x.prog()
 	if err != nil {
 		return Result{}, x.failure(err)
 	}
-	s := &session{limit: x.env.cost, cost: x.cost}
+	s := &session{limit: x.env.cost, cost: b.spent + x.cost}
 	v, _, err := prog.ContextEval(ctx, x.env.bind(act, s))
+	b.spent = s.cost
+	if err == nil && s.limit > 0 && s.cost > s.limit {
+		return Result{}, x.tooDear()
+	}
 	r := Result{Asked: s.chains, AskedSets: s.sets, Named: s.named}
 	if err != nil {
 		return r, x.failure(err)
@@ -262,6 +275,10 @@ func (e *Env) bind(act Activation, s *session) map[string]any {
 	return vars
 }
 
+func (x *Expr) tooDear() *diag.Diagnostic {
+	return x.errorf(diag.CELCost, x.whole(), "the expression takes too long, or makes values that are too large")
+}
+
 func (x *Expr) whole() diag.Span { return x.src.at(0, len(x.src.Text)) }
 
 func (x *Expr) errorf(code diag.Code, at diag.Span, format string, args ...any) *diag.Diagnostic {
@@ -295,7 +312,7 @@ func (x *Expr) failure(err error) *diag.Diagnostic {
 	var missing *noFactError
 	switch {
 	case errors.As(err, &cancelled) && cancelled.Cause == interpreter.CostLimitExceeded:
-		return x.errorf(diag.CELCost, x.whole(), "the expression takes too long, or makes values that are too large")
+		return x.tooDear()
 	case errors.As(err, &cancelled), errors.Is(err, interpreter.InterruptError{}):
 		return x.errorf(diag.CELCost, x.whole(), "the evaluation was interrupted")
 	case errors.Is(err, errNoFacts):

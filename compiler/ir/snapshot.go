@@ -99,6 +99,16 @@ func (s *Scope) WantGlob(k TableKey, glob string) {
 	}
 }
 
+// WantRefs adds a chain, and everything that refers to it.
+func (s *Scope) WantRefs(k ChainKey) {
+	s.Want(k)
+	t := s.table(k.TableKey())
+	t.Refs = true
+	if !slices.Contains(t.RefsTo, k.Chain) {
+		t.RefsTo = append(t.RefsTo, k.Chain)
+	}
+}
+
 func (s *Scope) table(k TableKey) *TableScope {
 	if s.Tables == nil {
 		s.Tables = map[TableKey]*TableScope{}

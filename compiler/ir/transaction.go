@@ -34,7 +34,7 @@ func (t Transaction) Empty() bool {
 type OpKind uint8
 
 // The kinds of op, each with its line in restore text. hookline's own
-// transactions use the first seven only (a test checks that); the rest is what
+// transactions use the first eight only (a test checks that); the rest is what
 // other programs send, and is modelled so that recorded restores can be
 // predicted.
 const (
@@ -45,9 +45,9 @@ const (
 	OpDelete                    // -D CHAIN RULE: the first equal rule
 	OpFlush                     // -F CHAIN: only of an owned chain
 	OpDrop                      // -X CHAIN: of a user chain without rules' references
+	OpNew                       // -N CHAIN: fails if it exists
 
 	OpPolicy      // :BUILTIN POLICY [n:m], or -P; without Policy, :BUILTIN - which leaves it alone
-	OpNew         // -N CHAIN: fails if it exists
 	OpDeleteIndex // -D CHAIN INDEX
 	OpReplace     // -R CHAIN INDEX RULE
 	OpFlushAll    // -F

@@ -10,7 +10,7 @@ import (
 //
 //   - nothing that it does not name changes (no block without NoFlush), and no
 //     counters are written;
-//   - only the first seven kinds of op, so no delete by index and no policy;
+//   - only the first eight kinds of op, so no delete by index and no policy;
 //   - no built-in chain is declared, flushed or dropped;
 //   - a block's guards stand ahead of everything else in it, because behind a
 //     delete of the same text a guard fails (FIELD M-49);
@@ -47,7 +47,7 @@ func checkBlock(b *Block) error {
 		}
 		guards = guards && o.Kind == OpRequire
 		switch {
-		case o.Kind == OpEnsure:
+		case o.Kind == OpEnsure, o.Kind == OpNew:
 			declared[o.Chain] = true
 		case o.Kind == OpInsert && o.Index > 1 && declared[o.Chain], o.Kind == OpDelete && declared[o.Chain]:
 			return fmt.Errorf("op %d: chain %s: the block declares the chain in which it looks for a place or a rule", i, o.Chain)
@@ -61,7 +61,7 @@ func checkBlock(b *Block) error {
 
 func checkOp(table string, o *Op) error {
 	switch o.Kind {
-	case OpEnsure, OpFlush, OpDrop:
+	case OpEnsure, OpNew, OpFlush, OpDrop:
 		if IsBuiltin(table, o.Chain) {
 			return fmt.Errorf("a built-in chain is not for us to declare, flush or drop")
 		}

@@ -14,8 +14,12 @@ func TestCheckTransaction(t *testing.T) {
 		change(&b)
 		return ir.Transaction{Blocks: []ir.Block{blockOf(t), b}}
 	}
-	add := func(line string) func(*ir.Block) {
-		return func(b *ir.Block) { b.Ops = append(b.Ops, opOf(t, line)) }
+	add := func(lines ...string) func(*ir.Block) {
+		return func(b *ir.Block) {
+			for _, line := range lines {
+				b.Ops = append(b.Ops, opOf(t, line))
+			}
+		}
 	}
 	rule := func(text string) func(*ir.Block) {
 		return func(b *ir.Block) { b.Ops[3].Rule = &ir.Rule{Text: text} }
@@ -38,7 +42,9 @@ func TestCheckTransaction(t *testing.T) {
 		{"drop everything", add("-X"), "not ours to send"},
 		{"zero", add("-Z INPUT"), "not ours to send"},
 		{"rename", add("-E OWN OTHER"), "not ours to send"},
-		{"new", add("-N OTHER"), "not ours to send"},
+		{"new", add("-N OTHER"), ""},
+		{"new built-in chain", add("-N INPUT"), "built-in"},
+		{"insert into a new chain", add("-N OTHER", "-I OTHER #2 -j DROP"), "looks for a place"},
 		{"declared built-in chain", add(":INPUT -"), "built-in"},
 		{"flushed built-in chain", add("-F INPUT"), "built-in"},
 		{"dropped built-in chain", add("-X INPUT"), "built-in"},

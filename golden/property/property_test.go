@@ -31,8 +31,8 @@ const (
 // tally counts what the rounds of a variant were about.
 type tally struct {
 	sync.Mutex
-	rounds, recorded, clean, killed, ops, wrong int
-	refused                                     map[string]int
+	rounds, recorded, clean, killed, ops, collected, wrong int
+	refused                                                map[string]int
 }
 
 func (c *tally) String() string {
@@ -42,8 +42,8 @@ func (c *tally) String() string {
 		n += c.refused[code]
 		codes = append(codes, fmt.Sprintf("%s %d", code, c.refused[code]))
 	}
-	return fmt.Sprintf("%d rounds (%d on recorded nodes, %d without anything of ours before, %d killed), %d ops, %d refused (%s), %d wrong",
-		c.rounds, c.recorded, c.clean, c.killed, c.ops, n, strings.Join(codes, ", "), c.wrong)
+	return fmt.Sprintf("%d rounds (%d on recorded nodes, %d without anything of ours before, %d killed), %d ops, %d rules and chains of others collected, %d refused (%s), %d wrong",
+		c.rounds, c.recorded, c.clean, c.killed, c.ops, c.collected, n, strings.Join(codes, ", "), c.wrong)
 }
 
 // number reads a variable of the environment.
@@ -95,6 +95,9 @@ func TestRandomRulesets(t *testing.T) {
 			for _, c := range count.refused {
 				n += c
 			}
+			if only < 0 && rounds >= 100 && count.collected == 0 {
+				t.Error("nothing of others was collected: the test says too little")
+			}
 			if only < 0 && n*100 > count.rounds*mostRefused {
 				t.Errorf("%d of %d rulesets are refused: the test says too little", n, count.rounds)
 			}
@@ -131,6 +134,7 @@ func oneRound(t *testing.T, h *host, n node, seed, i int, count *tally) {
 	defer count.Unlock()
 	count.rounds++
 	count.ops += r.ops
+	count.collected += r.collected
 	for what, is := range map[*int]bool{&count.recorded: r.recorded, &count.clean: r.rules.clean, &count.killed: r.rewrote} {
 		if is {
 			*what++

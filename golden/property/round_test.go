@@ -37,7 +37,9 @@ type round struct {
 	refused  string // the code of the finding, if the ruleset was refused
 	why      string // the finding
 	ops      int
-	rewrote  bool
+	// collected is how many rules and chains of others went.
+	collected int
+	rewrote   bool
 }
 
 func (r *round) errorf(format string, args ...any) {
@@ -157,9 +159,12 @@ func (r *round) untouched(out *converge.Outcome) {
 	for _, f := range ir.Families {
 		want, got := r.lines(r.before[f], nil), r.lines(r.after[f], nil)
 		if out.Wrote {
-			// What is ours was written again, with new counters.
+			// What is ours was written again, with new counters, and so was what had been
+			// collected.
+			gone := r.gone(f, r.before[f])
 			ours := func(line string) string {
-				if r.rules.owned(chainOf(line)) || r.rules.owned(targetOf(line)) || r.adopted(line) {
+				collected := slices.ContainsFunc(r.rules.tables, func(t *table) bool { return gone[t.name+" "+bare(line)] })
+				if r.rules.owned(chainOf(line)) || r.rules.owned(targetOf(line)) || r.adopted(line) || collected {
 					return bare(line)
 				}
 				return line
@@ -263,7 +268,8 @@ func (r *round) ours(table, line string) bool {
 // foreign: lines of others keep bytes, order and counters.
 func (r *round) foreign(now map[ir.Family]string) {
 	for _, f := range ir.Families {
-		r.same("lines of others changed", f, r.lines(r.before[f], r.ours), r.lines(now[f], r.ours))
+		r.collected += len(r.gone(f, r.before[f]))
+		r.same("lines of others changed", f, r.staying(f), r.lines(now[f], r.ours))
 	}
 }
 
@@ -313,7 +319,7 @@ func (r *round) remove() {
 			r.same("remove left something else than was there before", f, r.lines(r.before[f], nil), r.lines(now[f], nil))
 			continue
 		}
-		r.same("remove changed lines of others", f, r.lines(r.before[f], r.ours), r.lines(now[f], r.ours))
+		r.same("remove changed lines of others", f, r.staying(f), r.lines(now[f], r.ours))
 		left := r.lines(now[f], func(table, line string) bool {
 			return !r.ours(table, line) || r.adopted(line) || line == ":"+given+" - [0:0]" || line == ":"+given+" -"
 		})

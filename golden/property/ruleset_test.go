@@ -30,6 +30,8 @@ type table struct {
 	chains  []*chain
 	anchors []*anchor
 	adopts  []*anchor
+	// collects are none in a clean ruleset.
+	collects []*collect
 }
 
 type chain struct {
@@ -97,6 +99,9 @@ func (r *ruleset) newTable(name string) *table {
 	t.anchors = slices.CompactFunc(t.anchors, func(a, b *anchor) bool { return a.key == b.key })
 	if !r.clean && r.one(2) {
 		t.adopts = append(t.adopts, r.newAdopt(t))
+	}
+	for !r.clean && r.one(2) && len(t.collects) < 3 {
+		t.collects = append(t.collects, r.newCollect(t))
 	}
 	// Rules may jump to chains that are declared behind theirs, so that there are no
 	// loops; a chain is reached from where the chains before it are reached.
@@ -308,6 +313,7 @@ func (r *ruleset) yaml() string {
 		}
 		r.anchors(line, "anchors", t.anchors)
 		r.anchors(line, "adopt", t.adopts)
+		r.collects(line, t)
 	}
 	r.constraints(line)
 	return b.String()

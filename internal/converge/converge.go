@@ -258,6 +258,8 @@ type apply struct {
 	out *Outcome
 	// wrote is the host before our first commit; nil as long as nothing was written.
 	wrote *ir.Snapshot
+	// base is the plan that was made of wrote.
+	base *compiler.Plan
 	// tables are those that were sent something.
 	tables map[ir.TableKey]bool
 	// failures counts refused lines, by text: one that is refused twice will be

@@ -27,7 +27,7 @@ func (a *apply) takeBack(ctx context.Context, status Status) error {
 			last = err
 			continue
 		}
-		tx, err := a.out.Plan.Restore(a.wrote, now)
+		tx, err := a.base.Restore(a.wrote, now)
 		if err != nil {
 			last = err
 			break
@@ -108,7 +108,7 @@ func (a *apply) stuck(ctx context.Context, cause error) {
 
 // differs tells whether taking back still has something to do in a table.
 func (a *apply) differs(k ir.TableKey, now *ir.Snapshot) bool {
-	tx, err := a.out.Plan.Restore(a.wrote, now)
+	tx, err := a.base.Restore(a.wrote, now)
 	if err != nil {
 		return true
 	}

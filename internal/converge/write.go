@@ -22,8 +22,10 @@ func (a *apply) write(ctx context.Context, plan *compiler.Plan, snap *ir.Snapsho
 	if err := a.recordIntent(snap); err != nil {
 		return true, err
 	}
-	if a.wrote == nil {
-		a.wrote = snap
+	if a.committed == 0 {
+		a.wrote, a.base = snap, plan
+	} else {
+		a.wrote = a.base.RestoreAlso(a.wrote, plan)
 	}
 	a.sent = sent{}
 	a.out.Rounds++
@@ -84,11 +86,18 @@ func (a *apply) recordIntent(snap *ir.Snapshot) error {
 // changed: the next round reads again, and if the guarded rule still stands, the
 // guard itself is what does not work and is dropped (FIELD M-49). Any other line
 // is tried once more, because the host may have changed between read and write;
-// then what was committed is taken back.
+// then what was committed is taken back. A chain of others that cannot be deleted
+// although nothing was left in it is no longer so: what was in it and the jumps to
+// it are put back at once, for whoever filled it needs them.
 func (a *apply) refused(ctx context.Context, plan *compiler.Plan, e *backend.ScriptError) (stop bool, err error) {
 	a.failures[e.Message+fmt.Sprint(e.Number)]++
 	if e.Guard() {
 		return false, a.checkGuard(ctx, e)
+	}
+	if l := e.Line(); l != nil && plan.DropsCollected(l.Block) {
+		a.out.Diags.Errorf(diag.RaceLost, l.Span, "another program uses a chain again in which nothing was left: %s", e.Message).
+			WithHelp("apply again; what was collected was put back")
+		return true, a.end(ctx, Moved)
 	}
 	if a.failures[e.Message+fmt.Sprint(e.Number)] < 2 {
 		return false, nil
