@@ -376,7 +376,13 @@ func (h *host) options(ruleset, values string) converge.Options {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	docs, list := dsl.Parse(diag.NewFile(path, string(text)))
+	return h.optionsOf(path, string(text), values)
+}
+
+// optionsOf are those of a ruleset's text.
+func (h *host) optionsOf(path, text, values string) converge.Options {
+	h.t.Helper()
+	docs, list := dsl.Parse(diag.NewFile(path, text))
 	entries, l := dsl.ParseValues(diag.NewFile("values.yaml", values))
 	list.Append(l)
 	opt := converge.Options{Store: h.store}
@@ -388,6 +394,7 @@ func (h *host) options(ruleset, values string) converge.Options {
 	if list.HasErrors() {
 		h.t.Fatal(findings(list))
 	}
+	var err error
 	opt.Backend, err = iptables.New(iptables.Options{Variant: h.variant, Runner: h.ns.Runner(), NetNS: h.ns.Do, LockFile: h.ns.LockFile()})
 	if err != nil {
 		h.t.Fatal(err)
@@ -411,12 +418,19 @@ func (h *host) remove(ruleset string) {
 
 func (h *host) converge(opt converge.Options) *converge.Outcome {
 	h.t.Helper()
+	out := h.outcome(opt)
+	if out.Status != converge.Done {
+		h.t.Fatalf("the apply ended with status %d: %s%s", out.Status, findings(out.Diags), findings(out.Plan.Diags))
+	}
+	return out
+}
+
+// outcome is how an apply ends, however it does.
+func (h *host) outcome(opt converge.Options) *converge.Outcome {
+	h.t.Helper()
 	out, err := converge.Apply(context.Background(), opt)
 	if err != nil {
 		h.t.Fatal(err)
-	}
-	if out.Status != converge.Done {
-		h.t.Fatalf("the apply ended with status %d: %s%s", out.Status, findings(out.Diags), findings(out.Plan.Diags))
 	}
 	return out
 }
