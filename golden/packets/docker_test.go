@@ -15,7 +15,7 @@ import (
 // The addresses of the docker tests.
 const (
 	hostV4, hostV6         = "192.168.50.11", "2001:db8:50::11"
-	strangerV4, strangerV6 = "203.0.113.9", "2001:db8:bad::9"
+	strangerV4, strangerV6 = "198.51.100.9", "2001:db8:bad::9"
 	adminV4, adminV6       = "10.1.2.3", "fd00:ad::3"
 )
 
@@ -60,9 +60,9 @@ func newDockerLab(t *testing.T, r *release, v ir.Variant) *dockerLab {
 	h := newHost(t, v)
 	l := &dockerLab{release: r, t: t, h: h, host: h.machine, outside: newMachine(t, "outside"), web: newMachine(t, "web"), dns: newMachine(t, "dns")}
 	h.link("eth0", l.outside, "eth0")
-	h.addr("eth0", hostV4+"/24", "203.0.113.1/24", "10.1.2.1/24", hostV6+"/64", "2001:db8:bad::1/64", "fd00:ad::1/64")
+	h.addr("eth0", hostV4+"/24", "198.51.100.1/24", "10.1.2.1/24", hostV6+"/64", "2001:db8:bad::1/64", "fd00:ad::1/64")
 	l.outside.addr("eth0", strangerV4+"/24", adminV4+"/24", strangerV6+"/64", adminV6+"/64")
-	l.outside.route("203.0.113.1", "2001:db8:bad::1")
+	l.outside.route("198.51.100.1", "2001:db8:bad::1")
 	h.forwards()
 	front := l.network(r.front, "172.20.0.0/24")
 	h.bridge(front, l.web)
@@ -140,7 +140,7 @@ func (l *dockerLab) always() []question {
 		{"a container to the world", l.web, "tcp", "172.20.0.2", strangerV4 + ":8000", "outside"},
 		{toHost, l.web, "tcp", "172.20.0.2", "172.20.0.1:9100", "host"},
 		{"the host to a container", l.host, "tcp", "172.20.0.1", "172.20.0.2:80", "web"},
-		{"the host to the world", l.host, "tcp", "203.0.113.1", strangerV4 + ":8000", "outside"},
+		{"the host to the world", l.host, "tcp", "198.51.100.1", strangerV4 + ":8000", "outside"},
 	}
 	if !l.appends {
 		// Docker 20.10 leaves this to its docker-proxy.
@@ -415,6 +415,33 @@ func TestDockerBesideUfw(t *testing.T) {
 			l.port("a port of the host", "tcp", hostV4+":9100", silence, "host"),
 			l.port("a port that ufw lets in", "tcp", hostV4+":2222", "host", "host"),
 			l.port("a port that nobody lets in", "tcp", hostV4+":6443", silence, silence),
+		))
+	})
+}
+
+// firewalld's own tables have a say of their own behind ours: what it refuses is
+// refused although ours let it in, and what ours drops never gets to it.
+func TestDockerBesideFirewalld(t *testing.T) {
+	text, err := os.ReadFile("testdata/firewalld-nftables.nft")
+	if err != nil {
+		t.Fatal(err)
+	}
+	both(t, func(t *testing.T, v ir.Variant) {
+		l := newDockerLab(t, &releases[1], v)
+		l.h.run(string(text), "nft", "-f", "-")
+		l.starts()
+		l.h.serve("tcp", 443)
+		l.h.apply("docker-host", "openTCP: [22, 443, 9100]")
+		check(t, "with both", slices.Concat(
+			l.port("open in both", "tcp", hostV4+":22", "host", "host"),
+			l.port("open in both", "tcp", hostV4+":443", "host", "host"),
+			l.port("open in ours alone", "tcp", hostV4+":9100", refused, refused),
+			l.port("a published port, closed in ours", "tcp", hostV4+":8080", silence, "web"),
+		))
+		l.h.apply("docker-host", "openTCP: [22, 8080]")
+		check(t, "with both", slices.Concat(
+			l.port("open in firewalld alone", "tcp", hostV4+":443", silence, "host"),
+			l.port("a published port, open in ours", "tcp", hostV4+":8080", "web", "web"),
 		))
 	})
 }
