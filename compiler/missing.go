@@ -166,10 +166,14 @@ func (pl *planner) missing() {
 	slices.Sort(pl.plan.Seen)
 }
 
-// bare tells that nothing of any known program stands on the host, in any family:
-// it has just started, or somebody emptied everything. A program that empties
-// other programs' tables may stand: it may have been that one.
+// bare tells that nothing of any known program stands on the host, in any family,
+// and that nothing is known of what stood: it has just started, or somebody
+// emptied everything. A program that empties other programs' tables may stand: it
+// may have been that one.
 func (pl *planner) bare() bool {
+	if slices.ContainsFunc(pl.opt.Recorded, func(r Recorded) bool { return len(r.Seen) > 0 }) {
+		return false
+	}
 	if slices.ContainsFunc(pl.namings, func(n *naming) bool { return n.stands }) {
 		return false
 	}
@@ -199,7 +203,7 @@ func (pl *planner) lost(n *naming) string {
 		return "the chain itself stands"
 	}
 	repairs, always := pl.repairs(n)
-	if len(repairs) == 0 {
+	if len(repairs) == 0 || pl.elsewhereInstead(n) {
 		return ""
 	}
 	here := pl.chainOf(n.participant, n.key.Family, n.key.Table)
@@ -223,6 +227,22 @@ func (pl *planner) lost(n *naming) string {
 		}
 	}
 	return ""
+}
+
+// elsewhereInstead tells that the program has its chains in the other variant's
+// tables: it writes its rules there, and lost none here.
+func (pl *planner) elsewhereInstead(n *naming) bool {
+	if pl.snap.Others == nil {
+		return false
+	}
+	for _, t := range pl.snap.Others.Tables {
+		for _, c := range t.Chains {
+			if t.Family == n.key.Family && pl.cat.ChainOwner(c.Name) == n.participant {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // repairs are what the name's program does by default about its rules in that

@@ -63,6 +63,7 @@ func TestMissing(t *testing.T) {
 		host    string
 		seen    []string
 		sets    []string
+		others  string // what stands in the other variant's tables
 		// want are the findings without their places, "info" for those that nothing is
 		// known about; lost is what verify and watch go by.
 		want []string
@@ -155,7 +156,7 @@ func TestMissing(t *testing.T) {
 			seen: []string{"ipv4 nat PREROUTING calico", "ipv4 nat PREROUTING portmap"},
 			want: []string{
 				"warning: no rule of calico stands in ipv4 nat PREROUTING, although one stood there at an earlier apply since the host was started",
-				"warning: nothing of kube-proxy stands in this host's tables, nor of any other program: it has just started, or they were emptied",
+				"info",
 				"warning: no rule of portmap stands in ipv4 nat PREROUTING, although one stood there at an earlier apply since the host was started",
 			},
 			lost: true,
@@ -199,6 +200,9 @@ func TestMissing(t *testing.T) {
 			for _, name := range tt.sets {
 				f := map[bool]ir.Family{true: ir.IPv4, false: ir.IPv6}[strings.Contains(name, "40")]
 				snap.State.Sets = append(snap.State.Sets, &ir.Set{Name: name, Family: f})
+			}
+			if tt.others != "" {
+				snap.Others = snapshot(t, ir.IptablesLegacy, tt.others).State
 			}
 			plan := compiler.NewPlan([]*compiler.Program{p}, snap,
 				compiler.PlanOptions{Recorded: []compiler.Recorded{{Name: "site", Seen: tt.seen}}})

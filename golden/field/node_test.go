@@ -159,7 +159,7 @@ func foreign(save string) string {
 			if rules {
 				out = append(append(out, table...), line)
 			}
-		case strings.Contains(line, "SITE_") || strings.Contains(line, "HARVESTER_"):
+		case strings.Contains(line, "SITE_") || strings.Contains(line, "HARVESTER_") || strings.Contains(line, "RKE2_"):
 		default:
 			rules = rules || strings.Contains(line, "-A ") || strings.Contains(line, " - [") || strings.Contains(line, " DROP [")
 			if strings.HasPrefix(line, ":") {
