@@ -198,25 +198,6 @@ func TestCollectInOwnedChains(t *testing.T) {
 	}
 }
 
-// A rule that the tool does not find by its own text is not guarded any more, and
-// the plan says so.
-func TestCollectDropsGuards(t *testing.T) {
-	const text = `-s 192.0.2.1/32 -m comment --comment "agent: a" -j DROP`
-	prog, _ := compile(t, collecting(`{chain: INPUT, where: 'rule.comment == "agent: a"'}`), compiler.CompileOptions{})
-	snap := snapshot(t, ir.IptablesNFT, leftovers)
-	guards := func(opt compiler.PlanOptions) (int, *diag.List) {
-		p := compiler.NewPlan([]*compiler.Program{prog}, snap, opt)
-		return p.Commits()[0].Guards, p.Diags
-	}
-	if n, list := guards(compiler.PlanOptions{}); n != 1 || list.Len() > 0 {
-		t.Errorf("%d guards for two copies, want 1: %v", n, list.All())
-	}
-	key := compiler.GuardKey(ir.ChainKey{Family: ir.IPv4, Table: "filter", Chain: "INPUT"}, text)
-	if n, list := guards(compiler.PlanOptions{DropGuards: map[string]bool{key: true}}); n != 0 || !list.Has(diag.GuardDropped) {
-		t.Errorf("%d guards, findings %v: want none, and %s", n, list.All(), diag.GuardDropped)
-	}
-}
-
 // A scope asks for the chain, and for whoever refers to one that may go.
 func TestCollectScope(t *testing.T) {
 	prog, _ := compile(t, collecting("{chain: INPUT, where: 'false'}", "{chain: AGENT, where: 'false', dropEmpty: true}"), compiler.CompileOptions{})
@@ -307,7 +288,7 @@ func TestCollectInEachForm(t *testing.T) {
 	}{
 		"text": {text.String(), []string{"AGENT\x1b[0m (chain of others, goes)", "reason: gone | ~~~ <i>x</i>", "reason: nothing is left in AGENT: gone"}},
 		"markdown": {md.String(), []string{
-			"<code>ipv4 filter AGENT</code> goes", "-      collected          ", "reason: gone | ~~~ <i>x</i>", "reason: nothing is left in AGENT: gone", "````diff",
+			"<code>ipv4 filter AGENT</code> goes", "-      collected ", "reason: gone | ~~~ <i>x</i>", "reason: nothing is left in AGENT: gone", "````diff",
 			"| ipv4 filter | 0 | 0 | 0 | 4 |",
 		}},
 		"json": {js.String(), []string{`"collected": true`, `"dropped": true`, `"foreign": true`, `"reason": "gone | ~~~ <i>x</i>"`, `"reason": "nothing is left in AGENT: gone`}},

@@ -261,27 +261,6 @@ func (pl *planner) writeEmptied(t *tablePlan) {
 	}
 }
 
-// collectGuards are guards for the rules that go: if one of them is gone
-// meanwhile, the host has changed, and the table is planned again.
-func (pl *planner) collectGuards(t *tablePlan, h *hookPlan) []ir.Op {
-	var out []ir.Op
-	seen := map[string]bool{}
-	for _, i := range h.chosen {
-		r, by := h.live.Rules[i], t.chosen[h.key.Chain][i].by
-		if seen[r.Text] {
-			continue
-		}
-		seen[r.Text] = true
-		if pl.opt.DropGuards[GuardKey(h.key, r.Text)] {
-			pl.diags().Warnf(diag.GuardDropped, by.Span,
-				"the removal of %q from %s is not guarded: iptables does not find it although it stands there", r.Text, h.key)
-			continue
-		}
-		out = append(out, ir.Op{Kind: ir.OpRequire, Chain: h.key.Chain, Rule: r, Origin: by.Span})
-	}
-	return out
-}
-
 // chosenAgain makes sure that the collections choose nothing of what is predicted:
 // what they would choose there is a jump that the plan itself puts in.
 func (pl *planner) chosenAgain() {
@@ -333,6 +312,9 @@ func (pl *planner) leftCollected() {
 		}
 	}
 }
+
+// Collects tells whether the plan removes a rule of others by this text.
+func (p *Plan) Collects(k ir.ChainKey, text string) bool { return p.collected[k][text] }
 
 // DropsCollected tells whether a block of the transaction does nothing but delete
 // chains, one of others among them. If a tool refuses such a block, somebody has

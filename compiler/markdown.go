@@ -84,12 +84,16 @@ func (p *Plan) markdown(b *strings.Builder, detail int) {
 		}
 		fmt.Fprintf(b, "\n<details open><summary><code>%s</code> %s</summary>\n\n", html(v.Key.String()), state)
 		var body strings.Builder
+		width := 18
+		for _, l := range v.Lines {
+			width = max(width, len(l.who()))
+		}
 		for i, l := range v.Lines {
 			pos := "   "
 			if l.Position > 0 {
 				pos = fmt.Sprintf("%3d", l.Position)
 			}
-			fmt.Fprintf(&body, "%s %s  %-18s %s\n", l.Kind.Mark(), pos, l.who(), diag.Visible(l.Text))
+			fmt.Fprintf(&body, "%s %s  %-*s %s\n", l.Kind.Mark(), pos, width, l.who(), diag.Visible(l.Text))
 			if why := v.reasonBehind(i); why != "" {
 				fmt.Fprintf(&body, "        %s\n", why)
 			}

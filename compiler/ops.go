@@ -345,8 +345,8 @@ func (pl *planner) writeStale(t *tablePlan) {
 	}
 }
 
-// guards puts the foreign rules on which new places rest, and those that are
-// collected, in front of the block, as -C lines: if one of them is gone when the block is committed, the whole
+// guards puts the foreign rules on which new places rest in front of the block,
+// as -C lines: if one of them is gone when the block is committed, the whole
 // block is refused and nothing of it is applied (FIELD M-6). The nft variant
 // only: on legacy the lock does it. A text that does not decode and print back
 // the same would block for ever (M-49).
@@ -356,7 +356,6 @@ func (pl *planner) guards(t *tablePlan) {
 	}
 	var guards []ir.Op
 	for _, h := range t.hooks {
-		guards = append(guards, pl.collectGuards(t, h)...)
 		for _, w := range pl.witnesses(h) {
 			text := h.live.Rules[w.live].Text
 			if !xtables.RoundTrips(text, h.key.Family) {

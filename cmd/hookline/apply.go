@@ -206,7 +206,7 @@ func (a *app) removeCommand() *cobra.Command {
 			out, err := converge.Apply(cmd.Context(), *opt)
 			if out != nil && out.Plan != nil && a.flags.output == "text" {
 				for _, s := range out.Plan.LeftAsIs {
-					fmt.Fprintf(a.out, "stays as it is: %s\n", s)
+					fmt.Fprintf(a.out, "stays as it is: %s\n", diag.Visible(s))
 				}
 			}
 			return a.applied(out, err, "removed and read back: nothing of the rulesets stands")

@@ -54,7 +54,7 @@ var Codes = []CodeInfo{
 	{OtherRuleset, "A jump to an owned chain names another ruleset."},
 	{OtherBackend, "Owned objects stand in another backend than the one in use."},
 	{MarkCollision, "The mark uses bits that another program uses."},
-	{AdoptOwned, "An adopted or collected chain is one that the ruleset owns."},
+	{AdoptOwned, "What is to be adopted or collected is a ruleset's own: a chain, a jump, or a rule whose place it manages."},
 	{JumpForeign, "A rule jumps into a chain of another program."},
 	{IdleChain, "A chain that a program gives to its users is filled, and nothing jumps to it."},
 

@@ -310,6 +310,30 @@ func TestV5FilledBetweenCommits(t *testing.T) {
 	}
 }
 
+// V-5, of the whole: IPv6 refuses its transaction, and what was collected in IPv4
+// is taken back by the real tools, the chain and all jumps to it included.
+func TestV5TakenBackWhole(t *testing.T) {
+	both(t, func(t *testing.T, n *node) {
+		n.leftAgent()
+		n.run("*mangle\n:AGENT - [0:0]\n-A PREROUTING -j AGENT\nCOMMIT\n", n.tool(ir.IPv6, "-restore"), "--noflush")
+		before := bareSave(n)
+		committed := false
+		r := &tool{n, func(c backend.Cmd, run func(backend.Cmd) (backend.Result, error)) (backend.Result, error) {
+			if strings.HasPrefix(filepath.Base(c.Argv[0]), "ip6tables") {
+				return backend.Result{Exit: 1, Stderr: c.Argv[0] + ": line 2 failed: Device or resource busy.\n"}, nil
+			}
+			res, err := run(c)
+			committed = committed || !strings.Contains(n.save(ir.IPv4), "AGENT")
+			return res, err
+		}}
+		out := n.applyWith(converge.Options{Backend: n.backend(r), Programs: compile(t, strings.Replace(collecting, "  families: [ipv4]\n", "", 1))})
+		n.must(out, converge.TakenBack)
+		if d := cmp.Diff(before, bareSave(n)); d != "" || !committed {
+			t.Errorf("IPv4 was committed: %v; after taking back (-before +after):\n%s", committed, d)
+		}
+	})
+}
+
 // bareSave is the IPv4 save without counters.
 func bareSave(n *node) string {
 	n.t.Helper()

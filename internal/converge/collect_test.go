@@ -138,17 +138,19 @@ func TestCollectedLaterIsTakenBack(t *testing.T) {
 	})
 }
 
-// The agent removes a rule itself between our read and our write: the guard fails
-// on the nft variant, and the next round collects the rest.
+// The agent removes rules itself, one in each round, between our read and our
+// write: that is a host which changes, and no refused transaction.
 func TestCollectMeetsTheOwner(t *testing.T) {
 	both(t, func(t *testing.T, v ir.Variant) {
-		h := newHost(t, v, stale4, stale6)
+		const more = "-s 10.1.2.3/32 -m comment --comment \"agent: blue\" -j MARK --set-xmark 0x40/0x40\n"
+		h := newHost(t, v, strings.Replace(stale4, "-A AGENT-MARK "+more, strings.Repeat("-A AGENT-MARK "+more, 5), 1), stale6)
 		h.apply = func(n int, s backend.Script, next func(backend.Script) error) error {
-			if n == 0 {
-				h.Replace(after(t, h.State(), ir.IPv4, "*mangle\n-D AGENT-MARK -s 10.1.2.3/32 -m comment --comment \"agent: blue\" -j MARK --set-xmark 0x40/0x40\nCOMMIT\n"))
+			if n < 4 {
+				gone := rules(t, h.State(), mark4)
+				h.Replace(after(t, h.State(), ir.IPv4, "*mangle\n-D AGENT-MARK "+gone[len(gone)-1]+"\nCOMMIT\n"))
 				err := next(s)
 				var refused *backend.ScriptError
-				if !errors.As(err, &refused) || refused.Guard() != (v == ir.IptablesNFT) {
+				if !errors.As(err, &refused) {
 					t.Errorf("the script was answered with %v, want a refusal", err)
 				}
 				return err
@@ -157,8 +159,29 @@ func TestCollectMeetsTheOwner(t *testing.T) {
 		}
 		out := apply(t, converge.Options{Backend: h, Programs: programs(t, collecting)})
 		must(t, out, converge.Done)
-		if out.Rounds != 2 || len(rules(t, h.State(), pre4m)) != 2 {
+		if out.Rounds != 5 || len(rules(t, h.State(), pre4m)) != 2 {
 			t.Errorf("%d rounds, PREROUTING %q", out.Rounds, rules(t, h.State(), pre4m))
+		}
+	})
+}
+
+// The tool does not find a rule by the text that it printed: that is tried once
+// more, then said, and nothing is changed.
+func TestCollectedTextThatIsNotFound(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, stale4, stale6)
+		before := dump(h.State())
+		h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+			return refuse(s, "-D AGENT-MARK -d", "Bad rule (does a matching rule exist in that chain?).", next)
+		}
+		out := apply(t, converge.Options{Backend: h, Programs: programs(t, collecting)})
+		must(t, out, converge.Refused)
+		d := out.Diags.All()
+		if len(d) != 1 || d[0].Code != diag.ToolRefused || d[0].Span.Text() != "AGENT-MARK" {
+			t.Errorf("findings %v, want one %s at the entry", out.Diags.Err(), diag.ToolRefused)
+		}
+		if d := cmp.Diff(before, dump(h.State())); d != "" || out.Wrote || out.Rounds != 2 {
+			t.Errorf("wrote %v in %d rounds (-before +after):\n%s", out.Wrote, out.Rounds, d)
 		}
 	})
 }

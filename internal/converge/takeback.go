@@ -120,13 +120,13 @@ func (a *apply) differs(k ir.TableKey, now *ir.Snapshot) bool {
 	return false
 }
 
-// guardOf is the chain and the rule of a refused guard line.
-func guardOf(e *backend.ScriptError) (ir.ChainKey, string, bool) {
+// ruleOf is the chain and the rule of a refused line of one command.
+func ruleOf(e *backend.ScriptError, command string) (ir.ChainKey, string, bool) {
 	lines := strings.Split(e.Script.Text, "\n")
 	if e.Number < 1 || e.Number > len(lines) {
 		return ir.ChainKey{}, "", false
 	}
-	rest, ok := strings.CutPrefix(lines[e.Number-1], "-C ")
+	rest, ok := strings.CutPrefix(lines[e.Number-1], command)
 	if !ok {
 		return ir.ChainKey{}, "", false
 	}

@@ -88,7 +88,8 @@ func (a *apply) recordIntent(snap *ir.Snapshot) error {
 // is tried once more, because the host may have changed between read and write;
 // then what was committed is taken back. A chain of others that cannot be deleted
 // although nothing was left in it is no longer so: what was in it and the jumps to
-// it are put back at once, for whoever filled it needs them.
+// it are put back at once, for whoever filled it needs them. A rule of others that
+// cannot be deleted because it is gone says the same as a guard.
 func (a *apply) refused(ctx context.Context, plan *compiler.Plan, e *backend.ScriptError) (stop bool, err error) {
 	a.failures[e.Message+fmt.Sprint(e.Number)]++
 	if e.Guard() {
@@ -98,6 +99,9 @@ func (a *apply) refused(ctx context.Context, plan *compiler.Plan, e *backend.Scr
 		a.out.Diags.Errorf(diag.RaceLost, l.Span, "another program uses a chain again in which nothing was left: %s", e.Message).
 			WithHelp("apply again; what was collected was put back")
 		return true, a.end(ctx, Moved)
+	}
+	if gone, err := a.collectedAlready(ctx, plan, e); gone || err != nil {
+		return false, err
 	}
 	if a.failures[e.Message+fmt.Sprint(e.Number)] < 2 {
 		return false, nil
@@ -145,30 +149,46 @@ func passedOn(s *ir.Spec) bool {
 
 // checkGuard reads again after a guard failed.
 func (a *apply) checkGuard(ctx context.Context, e *backend.ScriptError) error {
-	_, snap, err := a.plan(ctx)
-	if err != nil {
-		return err
-	}
-	key, text, ok := guardOf(e)
+	key, text, ok := ruleOf(e, "-C ")
 	if !ok {
 		return nil
 	}
-	c, err := snap.State.Lookup(key)
-	if err != nil || c == nil {
-		return nil //nolint:nilerr // because a chain that cannot be read any more is the next round's matter
+	stands, err := a.stands(ctx, key, text)
+	if !stands || err != nil {
+		return err
 	}
-	for _, r := range c.Rules {
-		if r.Text == text {
-			guard := compiler.GuardKey(key, text)
-			if a.failures["guard "+guard]++; a.failures["guard "+guard] > 1 {
-				a.planOpt.DropGuards[guard] = true
-				a.out.Diags.Warnf(diag.GuardDropped, e.Line().Span,
-					"the place is not guarded: %s does not find %q in %s, although it stands there", e.Tool, text, key)
-			}
-			return nil
-		}
+	guard := compiler.GuardKey(key, text)
+	if a.failures["guard "+guard]++; a.failures["guard "+guard] > 1 {
+		a.planOpt.DropGuards[guard] = true
+		a.out.Diags.Warnf(diag.GuardDropped, e.Line().Span,
+			"the place is not guarded: %s does not find %q in %s, although it stands there", e.Tool, text, key)
 	}
 	return nil
+}
+
+// collectedAlready reads again after a line was refused, and tells whether that
+// line deletes a rule of others that is gone by now.
+func (a *apply) collectedAlready(ctx context.Context, plan *compiler.Plan, e *backend.ScriptError) (bool, error) {
+	key, text, ok := ruleOf(e, "-D ")
+	if !ok || !plan.Collects(key, text) {
+		return false, nil
+	}
+	stands, err := a.stands(ctx, key, text)
+	return !stands, err
+}
+
+// stands reads again and tells whether a rule stands in a chain. In a chain that
+// cannot be read any more, which is the next round's matter, it does not.
+func (a *apply) stands(ctx context.Context, key ir.ChainKey, text string) (bool, error) {
+	_, snap, err := a.plan(ctx)
+	if err != nil {
+		return false, err
+	}
+	c, err := snap.State.Lookup(key)
+	if err != nil || c == nil {
+		return false, nil //nolint:nilerr // see above
+	}
+	return slices.ContainsFunc(c.Rules, func(r *ir.Rule) bool { return r.Text == text }), nil
 }
 
 // sent is what was written since the last read, for telling whether anybody else
