@@ -32,6 +32,8 @@ type attribution struct {
 	state   *ir.State
 	owned   func(chain string) bool
 	ourJump func(ir.Family, *ir.Rule) bool
+	// native are the participants that have tables of nftables.
+	native []string
 }
 
 func (a attribution) Participant(k ir.ChainKey, i int) string { return a.table.Rule(k, i).Participant }
@@ -50,11 +52,28 @@ func (a attribution) Owned(k ir.ChainKey, i int) bool {
 	return a.ourJump(k.Family, c.Rules[i])
 }
 
-func (a attribution) Participants() []string { return a.table.Present() }
+// Participants are those who have something in the tables of iptables, and those
+// who have tables of nftables.
+func (a attribution) Participants() []string {
+	out := slices.Concat(a.table.Present(), a.native)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// native are the participants to whom tables of nftables belong.
+func (pl *planner) native() []string {
+	var out []string
+	for _, t := range pl.snap.NFTTables() {
+		if h, ok := pl.cat.NFTTable(t); ok {
+			out = append(out, h.Entry.Name)
+		}
+	}
+	return out
+}
 
 // host wraps a state for expressions.
 func (pl *planner) host(s *ir.State, t *recognize.Table) *check.Host {
-	return check.NewHost(s, string(pl.snap.Variant), attribution{t, s, pl.owned, pl.ourJump}, ruleFields)
+	return check.NewHost(s, string(pl.snap.Variant), attribution{t, s, pl.owned, pl.ourJump, pl.native()}, ruleFields)
 }
 
 // ruleFields are the parts of a rule that expressions can ask about, each in the

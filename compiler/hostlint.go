@@ -16,7 +16,7 @@ func (pl *planner) hostLint() {
 	}
 	for _, m := range pl.cat.WholeMarks() {
 		for _, table := range m.WholeIn {
-			if pl.snap.NFTTable(table) {
+			if slices.Contains(pl.snap.NFTTables(), table) {
 				pl.hiddenMark(m, table)
 			}
 		}
@@ -93,13 +93,13 @@ func (pl *planner) idleChains() {
 			d := pl.diags().Warnf(diag.IdleChain, ch.Span, "nothing jumps to %s: its rules do nothing until %s makes its jump", ch.Key, who)
 			e := pl.cat.Entry(who)
 			for _, t := range e.NFTTables {
-				if slices.Contains(nftTableFamilies(t), ch.Key.Family) && pl.snap.NFTTable(t) {
+				if slices.Contains(nftTableFamilies(t), ch.Key.Family) && slices.Contains(pl.snap.NFTTables(), t) {
 					d.Note(diag.Span{}, "%s stands in nftables as %s, where it asks no chain of iptables", who, t)
 				}
 			}
 			for _, b := range e.Behaviours {
 				if b.Kind.Repairs() && !b.NotByDefault && slices.Contains(b.Tables, ch.Key.Table) {
-					d.Note(diag.Span{}, "%s", b.Sentence(who))
+					d.Note(diag.Span{}, "%s", b.Return(who, nil))
 				}
 			}
 		}

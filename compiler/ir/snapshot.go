@@ -35,20 +35,24 @@ type Snapshot struct {
 	// Host is the rest of the machine; nil if nobody looked beyond the tables.
 	Host *Host
 	// NFTNames are the tables of nftables as nft(8) names them ("ip filter"), sorted; nil
-	// if nobody looked. Ask NFTTable, which knows Host too.
+	// if nobody looked. Ask NFTTables, which knows Host too.
 	NFTNames []string
 	// Source is the name of the file or folder that it was read from; empty for a
 	// live host.
 	Source string
 }
 
-// NFTTable tells whether a table of nftables stands, by the name that nft(8) gives
-// it: "ip filter". It is false where nobody looked.
-func (s *Snapshot) NFTTable(name string) bool {
-	if s.Host != nil && slices.ContainsFunc(s.Host.NFTTables, func(t NFTTable) bool { return t.Key() == name }) {
-		return true
+// NFTTables are the tables of nftables by the names that nft(8) gives them ("ip
+// filter"). There are none where nobody looked.
+func (s *Snapshot) NFTTables() []string {
+	if s.NFTNames != nil || s.Host == nil {
+		return s.NFTNames
 	}
-	return slices.Contains(s.NFTNames, name)
+	var out []string
+	for _, t := range s.Host.NFTTables {
+		out = append(out, t.Key())
+	}
+	return out
 }
 
 // Scope says what is to be read. The zero Scope asks for everything.
