@@ -1,12 +1,12 @@
 package compiler
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"hookline/compiler/ir"
 	"hookline/compiler/lower"
+	"hookline/compiler/participant"
 	"hookline/compiler/place"
 	"hookline/compiler/xtables"
 	"hookline/dsl"
@@ -255,8 +255,7 @@ func (c *compilation) ref(r *dsl.Ref) (Ref, bool) {
 	out := Ref{Span: r.Span}
 	switch {
 	case r.Glob != nil:
-		out.Glob, out.Label = ruleGlob(r.Glob), globLabel(r.Glob)
-		return out, true
+		return c.refGlob(r, out)
 	case r.Chain != nil:
 		out.Label, out.Chain = literal(r.Chain), literal(r.Chain)
 		return out, true
@@ -303,17 +302,40 @@ func (c *compilation) declaredNames() []string {
 
 func (c *compilation) declaredName(name string) bool { return slices.Contains(c.declaredNames(), name) }
 
-func globLabel(g *dsl.RuleGlob) string {
+// refGlob resolves a reference by conditions. Values of expressions are globs like
+// any others; none of them may come out empty, which would ask for nothing.
+func (c *compilation) refGlob(r *dsl.Ref, out Ref) (Ref, bool) {
+	out.Glob = &participant.RuleGlob{}
+	g := r.Glob
 	var parts []string
 	for _, p := range []struct {
 		key string
 		t   *dsl.Text
-	}{{"comment", g.Comment}, {"text", g.Text}, {"target", g.Target}, {"in", g.In}, {"out", g.Out}, {"set", g.Set}} {
-		if p.t != nil {
-			parts = append(parts, fmt.Sprintf("%s: %s", p.key, literal(p.t)))
+		to  *string
+	}{
+		{"comment", g.Comment, &out.Glob.Comment},
+		{"text", g.Text, &out.Glob.Text},
+		{"target", g.Target, &out.Glob.Target},
+		{"in", g.In, &out.Glob.In},
+		{"out", g.Out, &out.Glob.Out},
+		{"set", g.Set, &out.Glob.Set},
+	} {
+		if p.t == nil {
+			continue
 		}
+		value, ok := c.eval.string(p.t)
+		if !ok {
+			return out, false
+		}
+		if value == "" {
+			c.diags.Errorf(diag.WrongType, p.t.Span, "%s is empty here, and would mean any rule", p.key)
+			return out, false
+		}
+		*p.to = value
+		parts = append(parts, p.key+": "+value)
 	}
-	return "{" + strings.Join(parts, ", ") + "}"
+	out.Label = "{" + strings.Join(parts, ", ") + "}"
+	return out, true
 }
 
 // ifMissingNames makes sure that each name in an ifMissing map is one of the

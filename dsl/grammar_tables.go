@@ -247,7 +247,7 @@ var missingWord = text(TextShape{What: "a value of ifMissing", Enum: []string{"i
 
 func refShape() *Shape {
 	var conditions []string
-	for _, f := range globFields() {
+	for _, f := range globFields(refGlob) {
 		conditions = append(conditions, f.Name)
 	}
 	missing := field("ifMissing", scalar(missingWord, "ignore"), "What to do if the reference is not on the host.")
@@ -259,7 +259,7 @@ func refShape() *Shape {
 			field("chain", scalar(chainName, "KUBE-SERVICES"), "Jumps to this chain, whoever owns it."),
 			field("participant", scalar(refName, "calico"), "Rules of this participant; NAME/tail for those at the end."),
 			missing,
-		}, globFields()...),
+		}, globFields(refGlob)...),
 	}
 }
 
