@@ -99,8 +99,11 @@ func fib(a *attrs) *loaded {
 		bit  uint32
 		name string
 	}{
-		{unix.NFTA_FIB_F_SADDR, "saddr"}, {unix.NFTA_FIB_F_DADDR, "daddr"}, {unix.NFTA_FIB_F_MARK, "mark"},
-		{unix.NFTA_FIB_F_IIF, "iif"}, {unix.NFTA_FIB_F_OIF, "oif"},
+		{unix.NFTA_FIB_F_SADDR, "saddr"},
+		{unix.NFTA_FIB_F_DADDR, "daddr"},
+		{unix.NFTA_FIB_F_MARK, "mark"},
+		{unix.NFTA_FIB_F_IIF, "iif"},
+		{unix.NFTA_FIB_F_OIF, "oif"},
 	} {
 		if be32(a[unix.NFTA_FIB_FLAGS])&f.bit != 0 {
 			flags = append(flags, f.name)

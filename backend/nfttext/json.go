@@ -88,9 +88,9 @@ func match(o object) string {
 }
 
 func states(right json.RawMessage) (bits uint32, ok bool) {
-	list := []json.RawMessage{right}
-	if b := bytes.TrimSpace(right); len(b) > 0 && b[0] == '[' && json.Unmarshal(right, &list) != nil {
-		return 0, false
+	var list []json.RawMessage
+	if json.Unmarshal(right, &list) != nil {
+		list = []json.RawMessage{right}
 	}
 	for _, s := range list {
 		bit, known := ctState(word(s))

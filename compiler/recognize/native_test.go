@@ -197,3 +197,16 @@ func TestBeside(t *testing.T) {
 		}
 	}
 }
+
+// The text of a native rule comes from a file or from whoever named an interface.
+func FuzzFromNative(f *testing.F) {
+	for _, seed := range []string{`oifname "wt0" ct state established,related counter accept`, `iifname "`, `vmap { "a" : drop`, `@x,1 @y jump`} {
+		f.Add(seed, "frwacceptiif")
+	}
+	f.Fuzz(func(t *testing.T, text, comment string) {
+		got := recognize.FromNative(&ir.Native{Text: text, Comment: comment})
+		if got.Text != text || (len(got.Comments) == 1) != (comment != "") {
+			t.Errorf("FromNative(%q, %q) = %+v", text, comment, got)
+		}
+	})
+}
