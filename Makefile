@@ -23,6 +23,7 @@ PURE := ./dsl/... ./compiler/... ./backend/recorded/... ./internal/imports/...
 FUZZTIME ?= 20s
 BENCH ?= .
 COUNT ?= 6
+SYSTEMD := /usr/lib/systemd/systemd
 TOOL = go tool -modfile=tools/go.mod
 
 .PHONY: help
@@ -45,6 +46,13 @@ demo: setup build ## mend a damaged node in a private network namespace
 test: setup ## go vet and all tests, on the kernel too
 	go vet ./...
 	go test -p 2 -timeout 9m $(PACKAGES)
+
+# cloud-init is unpacked, not installed. Boots systemd in namespaces: as root only.
+.PHONY: integrations
+integrations: setup ## what first users start from, run by the programs it is for (root)
+	@tools/setup.sh ansible-playbook=ansible-core systemd-analyze=systemd $(SYSTEMD)=systemd setpriv=util-linux curl jq shellcheck
+	@tools/cloud-init.sh $(CURDIR)/dist/cloud-init
+	HOOKLINE_REQUIRE_INTEGRATIONS=1 HOOKLINE_REQUIRE_KERNEL=1 go test -p 2 -timeout 9m ./integrations
 
 .PHONY: check
 check: format-check lint imports generate-check ## formatting, lint, import rules, generated files, tests with -race

@@ -11,4 +11,6 @@
 //     not touched;
 //   - a program that is missing makes its tests skip loudly, and fail if
 //     HOOKLINE_REQUIRE_INTEGRATIONS is 1, as `make integrations` sets it.
+//
+//go:generate sh -c "sh cloud-init/user-data.sh ../rulesets/harvester/ruleset.yaml >cloud-init/user-data.yaml"
 package integrations

@@ -56,6 +56,7 @@ var rules = []rule{
 	{"internal/netns", []string{"backend", "backend/run"}},
 	{"internal/imports", nil},
 	{"docs/...", []string{"..."}},
+	{"integrations", nil},
 }
 
 // limit is a package outside, with everything below it, and who may import it.
