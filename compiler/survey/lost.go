@@ -1,6 +1,7 @@
 package survey
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -48,7 +49,11 @@ func (s *surveyor) lostJump(d *side, t *ir.Table, e *participant.Entry, j partic
 			if !b.Kind.Repairs() {
 				continue
 			}
-			if effect := b.Sentence(e.Name); !slices.Contains(f.Effects, effect) {
+			effect := fmt.Sprintf("%s puts it back: %s", e.Name, cmp.Or(b.Repair, "at an event of its own"))
+			if b.When != "" {
+				effect += " (" + b.When + ")"
+			}
+			if !slices.Contains(f.Effects, effect) {
 				f.Effects = append(f.Effects, effect)
 			}
 		}
