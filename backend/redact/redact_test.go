@@ -80,7 +80,7 @@ func TestNames(t *testing.T) {
 // the package finds them.
 var words = regexp.MustCompile(`[0-9a-fA-F:.]+(?:/[0-9]{1,3}\b)?`)
 
-var slashed = regexp.MustCompile(`/([0-9]+[:.])`)
+var slashed = regexp.MustCompile(`/([0-9]+[:.][0-9a-fA-F:.])`)
 
 // addresses in a text that a reader would see, with what is known of everybody
 // left out.

@@ -22,6 +22,9 @@ type Entry struct {
 	// Chains are names of the program's chains. Names without `*` can be written as
 	// bare references in rulesets.
 	Chains []string `json:"chains,omitempty"`
+	// Jumps are those that stand as long as the program's chain stands: one that is
+	// missing was deleted by somebody else.
+	Jumps []Jump `json:"jumps,omitempty"`
 	// Comments that the program's rules carry; one of a rule's comments is enough.
 	Comments []string `json:"comments,omitempty"`
 	// Sets are names of the program's ipsets.
@@ -170,6 +173,14 @@ type Mark struct {
 	// Hidden says what the program does then, as a clause with the program as its
 	// subject: "masquerades the packet once more".
 	Hidden string `json:"hidden,omitempty"`
+}
+
+// Jump is from each of some built-in chains of each of some tables to a chain of
+// the program.
+type Jump struct {
+	Chain  string   `json:"chain"`
+	Tables []string `json:"tables"`
+	Hooks  []string `json:"hooks"`
 }
 
 // Shared is a glob of Entry.Chains or Entry.Comments, as it stands there, that With
@@ -354,6 +365,18 @@ func (e *Entry) check() error {
 		}
 		if (len(m.WholeIn) > 0) != (m.Hidden != "") {
 			bad("marks: wholeIn and hidden do not go together")
+		}
+	}
+	for _, j := range e.Jumps {
+		for _, t := range j.Tables {
+			for _, h := range j.Hooks {
+				if !ir.IsBuiltin(t, h) {
+					bad("jumps: table %s has no built-in chain %s", t, h)
+				}
+			}
+		}
+		if len(j.Tables) == 0 || len(j.Hooks) == 0 || !slices.Contains(slices.Concat(e.Chains, e.UserChains), j.Chain) {
+			bad("jumps: %q needs tables and hooks, and to be one of the chains", j.Chain)
 		}
 	}
 	for _, c := range e.Shared {

@@ -12,6 +12,7 @@ const (
 	MissingTool     Code = "missing-tool"
 	SeveralVersions Code = "several-versions"
 	KnownBug        Code = "known-bug"
+	LostJumps       Code = "lost-jumps"
 	Duplicates      Code = "duplicates"
 	Unreachable     Code = "unreachable"
 	ForeignJump     Code = "jump-foreign-chain"
@@ -41,6 +42,7 @@ var Codes = []CodeInfo{
 	{MissingTool, "A tool is missing without which other programs behave in another way."},
 	{SeveralVersions, "Several versions of iptables are installed, and read what the others wrote."},
 	{KnownBug, "A tool is of a version that is known to damage rules or to misjudge them."},
+	{LostJumps, "A program's chain stands, but the jumps that lead to it do not."},
 	{Duplicates, "A program's rule stands more than once in a chain."},
 	{Unreachable, "Rules stand behind one that ends the chain for every packet."},
 	{ForeignJump, "A chain of no known program jumps into a program's chain."},

@@ -13,8 +13,9 @@ import (
 
 // order says who stands where in each shared chain.
 func (s *surveyor) order() {
+	s.lostJumps()
+	s.foreignJumps()
 	for _, d := range s.sides {
-		s.foreignJumps(d)
 		d.each(func(k ir.ChainKey, t *ir.Table, c *ir.Chain) {
 			_, given := s.cat.UserChain(c.Name)
 			if len(c.Rules) == 0 || !given && !ir.IsBuiltin(t.Name, c.Name) {
@@ -23,6 +24,7 @@ func (s *surveyor) order() {
 			s.chain(d, k, c)
 		})
 	}
+	s.findDuplicates()
 }
 
 func (s *surveyor) chain(d *side, k ir.ChainKey, c *ir.Chain) {
@@ -152,7 +154,7 @@ func positions(at []int) string {
 	return strings.Join(out, ", ")
 }
 
-// duplicates finds rules that stand more than once.
+// duplicates collects the rules of a chain that stand more than once.
 func (s *surveyor) duplicates(d *side, k ir.ChainKey, c *ir.Chain, all []recognize.Attribution) {
 	at := map[string][]int{}
 	var texts []string
@@ -170,19 +172,29 @@ func (s *surveyor) duplicates(d *side, k ir.ChainKey, c *ir.Chain, all []recogni
 			continue
 		}
 		who := all[at[text][0]-1].Participant
-		f := Finding{
-			Severity: Hurts, Code: Duplicates,
-			Message: fmt.Sprintf("a rule of %s stands %d times in %s of %s", who, len(at[text]), k, d.variant),
-			Details: []string{fmt.Sprintf("positions %s: %s", positions(at[text]), text)},
-			Effects: []string{
-				"a program that puts in a second copy does not recognise its first: copies grow in number, and one that then deletes by number hits rules of others",
-			},
-			Help: fmt.Sprintf("find out which version of %s does that; a ruleset that adopts the jump with `duplicates: collapse` keeps one copy", who),
+		line := fmt.Sprintf("%s of %s, positions %s, of %s: %s", k, d.variant, positions(at[text]), who, text)
+		if s.cat.Entry(who) == nil {
+			s.copies = append(s.copies, line)
+		} else {
+			s.programCopies = append(s.programCopies, line)
 		}
-		if who == unknown || who != "" && s.cat.Entry(who) == nil {
-			f.Severity, f.Effects, f.Help = Warning, nil, "delete all copies but one"
-		}
-		s.find(f)
+	}
+}
+
+func (s *surveyor) findDuplicates() {
+	if n := len(s.programCopies); n > 0 {
+		s.find(Finding{
+			Severity: Hurts, Code: Duplicates, Details: s.programCopies,
+			Message: plural(n, "rule of a program stands more than once", "rules of programs stand more than once"),
+			Effects: []string{"a program that puts in a second copy does not recognise its first: copies grow in number, and one that then deletes by number hits rules of others"},
+			Help:    "another version of the program may recognise its own; a ruleset that adopts such a jump with `duplicates: collapse` keeps one copy",
+		})
+	}
+	if n := len(s.copies); n > 0 {
+		s.find(Finding{
+			Severity: Warning, Code: Duplicates, Details: s.copies, Help: "delete all copies but one",
+			Message: plural(n, "rule of no known program stands more than once", "rules of no known program stand more than once"),
+		})
 	}
 }
 
@@ -226,26 +238,50 @@ func endsAll(spec *ir.Spec) bool {
 }
 
 // foreignJumps finds jumps from chains of nobody known into chains of a program.
-func (s *surveyor) foreignJumps(d *side) {
-	d.each(func(k ir.ChainKey, t *ir.Table, c *ir.Chain) {
-		if ir.IsBuiltin(t.Name, c.Name) || d.table.ChainOwner(c.Name) != "" {
-			return
-		}
-		for i, r := range c.Rules {
-			to := r.JumpTarget()
-			owner := d.table.ChainOwner(to)
-			if _, given := s.cat.UserChain(to); to == "" || owner == "" || given || r.Native != nil {
+func (s *surveyor) foreignJumps() {
+	f := Finding{
+		Severity: Hurts, Code: ForeignJump,
+		Effects: []string{"a program cannot delete its chain while such a jump stands: every later restore of kube-proxy fails, and Felix deletes the rule"},
+		Help:    "jump to chains of your own only, and let the program's own jumps lead to the program's",
+	}
+	for _, d := range s.sides {
+		d.each(func(k ir.ChainKey, t *ir.Table, c *ir.Chain) {
+			if ir.IsBuiltin(t.Name, c.Name) || d.table.ChainOwner(c.Name) != "" {
+				return
+			}
+			for i, r := range c.Rules {
+				to := r.JumpTarget()
+				owner := d.table.ChainOwner(to)
+				if _, given := s.cat.UserChain(to); to == "" || owner == "" || given || r.Native != nil || d.partOf(t, c.Name, to, owner) {
+					continue
+				}
+				f.Details = append(f.Details, fmt.Sprintf("%s of %s, position %d, into a chain of %s: %s", k, d.variant, i+1, s.program(owner), r.Text))
+			}
+		})
+	}
+	if n := len(f.Details); n > 0 {
+		f.Message = plural(n, "rule of no known program jumps into a program's chain", "rules of no known program jump into programs' chains")
+		s.find(f)
+	}
+}
+
+// partOf tells whether a chain that nobody claims belongs to a program: only that
+// program's chains lead to it, or the chain that it leads to is named after it.
+func (d *side) partOf(t *ir.Table, chain, to, program string) bool {
+	if strings.HasPrefix(to, chain) {
+		return true
+	}
+	found := false
+	for _, c := range t.Chains {
+		for _, r := range c.Rules {
+			if r.JumpTarget() != chain {
 				continue
 			}
-			s.find(Finding{
-				Severity: Hurts, Code: ForeignJump,
-				Message: fmt.Sprintf("chain %s of %s jumps into %s, a chain of %s", k, d.variant, to, s.program(owner)),
-				Details: []string{fmt.Sprintf("position %d: %s", i+1, r.Text)},
-				Effects: []string{
-					"the program cannot delete its chain while the jump stands: kube-proxy's every later restore fails, and Felix deletes such a rule",
-				},
-				Help: "jump to chains of your own only, and let the program's own jumps lead to the program's",
-			})
+			if d.table.ChainOwner(c.Name) != program {
+				return false
+			}
+			found = true
 		}
-	})
+	}
+	return found
 }

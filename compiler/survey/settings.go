@@ -108,12 +108,14 @@ func (s *surveyor) firewalld() {
 		Details: append(places(by[ir.SettingFirewalldService]), places(by[ir.SettingFirewalldBackend])...),
 		Effects: []string{
 			"its start, reload and stop each empty every table of iptables, whoever wrote it; tables of nftables stay",
-			"its own chains stand at priority 10 of nftables: what iptables accepts at 0, firewalld can still reject",
 		},
 		Help: "apply again after every `firewall-cmd --reload`, or keep firewalld off hosts whose rules others write; FlushAllOnReload=no keeps firewalld's own runtime settings, the tables of iptables are emptied all the same (1.3)",
 	}
 	if !enabled {
 		f.Message = "firewalld has written rules here"
+	}
+	if s.snap.Host != nil && slices.ContainsFunc(s.snap.Host.NFTTables, func(t ir.NFTTable) bool { return s.nftProgram(t) == name }) {
+		f.Effects = append(f.Effects, "its own chains stand at priority 10 of nftables: what iptables accepts at 0, firewalld can still reject")
 	}
 	for _, x := range reload {
 		if x.Line == 0 {

@@ -60,6 +60,8 @@ type surveyor struct {
 	rec    *recognize.Recognizer
 	report *Report
 	sides  []*side
+	// programCopies and copies are rules that stand more than once, a line each.
+	programCopies, copies []string
 }
 
 // side is one variant with whose its rules are.
