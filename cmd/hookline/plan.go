@@ -259,18 +259,7 @@ func (a *app) snapshotCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			b, err := a.host(cmd.Context(), src.backend, src.families)
-			if err != nil {
-				return err
-			}
-			session, err := b.Session(cmd.Context())
-			if err != nil {
-				return err
-			}
-			snap, err := session.Snapshot(cmd.Context(), ir.Scope{Families: src.families, All: true, AllSets: true})
-			if cerr := session.Close(); err == nil {
-				err = cerr
-			}
+			snap, err := a.readHost(cmd.Context(), src.backend, src.families)
 			if err != nil {
 				return err
 			}

@@ -102,3 +102,8 @@ func asText(text string, s *ir.Spec, k ir.ChainKey) (ok bool, why string) {
 	}
 	return true, ""
 }
+
+// structuredOf is structured for a rule that stands.
+func structuredOf(f ir.Family, r *ir.Rule) (*dsl.Rule, string) {
+	return structured(xtables.DecodeRule(r, f))
+}

@@ -70,6 +70,7 @@ const (
 	MarkCollision     Code = "mark-collision"
 	AdoptOwned        Code = "adopt-owned"
 	JumpForeign       Code = "jump-foreign-chain"
+	NotImportable     Code = "not-importable"
 )
 
 // Codes of findings about placement (place, compiler).

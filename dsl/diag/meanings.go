@@ -56,6 +56,7 @@ var Codes = []CodeInfo{
 	{MarkCollision, "The mark uses bits that another program uses."},
 	{AdoptOwned, "An adopted or collected chain is one that the ruleset owns."},
 	{JumpForeign, "A rule jumps into a chain of another program."},
+	{NotImportable, "What stands on the host cannot be declared in a ruleset as it is."},
 
 	{UnknownReference, "A reference of a placement is neither a participant nor a known chain."},
 	{MissingReference, "A reference of a placement is not on the host."},
