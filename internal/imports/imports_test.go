@@ -41,6 +41,7 @@ var rules = []rule{
 	{"compiler/place", []string{"compiler/ir", "compiler/xtables", "compiler/recognize", "compiler/participant", "dsl/diag"}},
 	{"compiler/check", []string{"compiler/ir", "compiler/xtables", "compiler/recognize", "compiler/participant", "dsl", "dsl/diag"}},
 	{"compiler/lower", []string{"compiler/ir", "compiler/xtables", "compiler/participant", "dsl/diag"}},
+	{"compiler/raise", []string{"dsl", "dsl/diag", "compiler", "compiler/ir", "compiler/xtables", "compiler/participant", "compiler/recognize", "compiler/place", "compiler/lower"}},
 	{"compiler", []string{"dsl", "dsl/diag", "compiler/..."}},
 	{"backend/recorded", []string{"backend", "backend/iptables", "compiler/ir", "compiler/xtables", "dsl/diag"}},
 	{"backend/...", []string{"backend/...", "compiler/ir", "compiler/xtables", "dsl/diag", "internal/netns"}},
