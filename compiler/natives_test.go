@@ -60,20 +60,28 @@ func TestNativeRulesAreListed(t *testing.T) {
 		want  []string
 	}{
 		{
-			"an unreadable table, without a word of the tool", ir.Table{Unreadable: "it is not in the save", Chains: []*ir.Chain{forward(ir.Chain{Natives: natives})}},
-			diag.UnreadableTable, []string{first, second},
+			"an unreadable table, without a word of the tool",
+			ir.Table{Unreadable: "it is not in the save", Chains: []*ir.Chain{forward(ir.Chain{Natives: natives})}},
+			diag.UnreadableTable,
+			[]string{first, second},
 		},
 		{
-			"an unreadable chain", ir.Table{Chains: []*ir.Chain{forward(ir.Chain{Natives: natives, Unreadable: "chain `FORWARD' is incompatible"})}},
-			diag.UnreadableTable, []string{first, second},
+			"an unreadable chain",
+			ir.Table{Chains: []*ir.Chain{forward(ir.Chain{Natives: natives, Unreadable: "chain `FORWARD' is incompatible"})}},
+			diag.UnreadableTable,
+			[]string{first, second},
 		},
 		{
-			"a chain that was read", ir.Table{Chains: []*ir.Chain{forward(ir.Chain{Read: true, Rules: []*ir.Rule{{Native: ours}, {Text: "-j ACCEPT"}}})}},
-			diag.NativeRules, []string{first},
+			"a chain that was read",
+			ir.Table{Chains: []*ir.Chain{forward(ir.Chain{Read: true, Rules: []*ir.Rule{{Native: ours}, {Text: "-j ACCEPT"}}})}},
+			diag.NativeRules,
+			[]string{first},
 		},
 		{
-			"very many", ir.Table{Unreadable: "?", Chains: []*ir.Chain{forward(ir.Chain{Natives: many})}},
-			diag.UnreadableTable, []string{"FORWARD rule 10, handle 98: fib; nobody known wrote it\nand 2 more native rules"},
+			"very many",
+			ir.Table{Unreadable: "?", Chains: []*ir.Chain{forward(ir.Chain{Natives: many})}},
+			diag.UnreadableTable,
+			[]string{"FORWARD rule 10, handle 98: fib; nobody known wrote it\nand 2 more native rules"},
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
