@@ -57,12 +57,6 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 	if !ours {
 		return false
 	}
-	if h.live.Unreadable != "" && len(h.anchors) > 0 {
-		d := pl.diags().Errorf(diag.UnreadableTable, h.anchors[0].Span, "chain %s of table %s of %s cannot be read: %s",
-			h.key.Chain, h.key.Table, h.key.Family, h.live.Unreadable)
-		pl.noteNatives(d, pl.rec.NativesIn(h.key))
-		return false
-	}
 	for i := range h.input.Rules {
 		if specs[i] != nil {
 			continue // ours, whatever sets or comments it names

@@ -472,9 +472,7 @@ func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 		}
 		live, err := pl.snap.State.Lookup(k)
 		if err != nil {
-			if len(h.anchors) > 0 {
-				pl.diags().Errorf(diag.NotInSnapshot, h.anchors[0].Span, "%v", err)
-			}
+			pl.unreadHook(t, h, err)
 			continue
 		}
 		h.live = live
@@ -487,6 +485,24 @@ func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 		if pl.hook(t, h) {
 			t.hooks = append(t.hooks, h)
 		}
+	}
+}
+
+// unreadHook reports that a shared chain in which anchors are wanted was not read.
+func (pl *planner) unreadHook(t *tablePlan, h *hookPlan, err error) {
+	if len(h.anchors) == 0 {
+		return
+	}
+	c := t.live.Chain(h.key.Chain)
+	if t.live == nil || c == nil || c.Unreadable == "" {
+		pl.diags().Errorf(diag.NotInSnapshot, h.anchors[0].Span, "%v", err)
+		return
+	}
+	d := pl.diags().Errorf(diag.UnreadableTable, h.anchors[0].Span, "chain %s of table %s of %s cannot be read: %s",
+		h.key.Chain, h.key.Table, h.key.Family, c.Unreadable)
+	if natives := pl.rec.NativesIn(h.key); len(natives) > 0 {
+		d.WithHelp("%s", unreadableHelp(h.key.TableKey()))
+		pl.noteNatives(d, natives)
 	}
 }
 
