@@ -74,6 +74,7 @@ func (r *round) run() {
 	r.foreign(r.after)
 	r.standing()
 	r.again()
+	r.imported()
 	r.remove()
 }
 
