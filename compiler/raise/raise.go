@@ -199,7 +199,10 @@ const mostNames = 100
 // owns is what the ruleset owns; nil if that need not be said.
 func (im *importer) owns() *dsl.Owns {
 	o := &dsl.Owns{}
-	if globs := im.owned(); len(globs) <= mostNames {
+	globs := im.owned()
+	// A name with ? or [ in it is no glob: other programs would read it as one.
+	noGlob := func(s string) bool { return strings.ContainsAny(s, "?[") }
+	if len(globs) <= mostNames && !slices.ContainsFunc(globs, noGlob) {
 		o.HasChains = true
 		for _, g := range globs {
 			o.Chains = append(o.Chains, dsl.NewText(g))

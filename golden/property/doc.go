@@ -16,6 +16,7 @@
 //     model;
 //   - the declared chains stand, and anchors stand within their bounds;
 //   - the second plan is empty, and the second apply writes nothing;
+//   - what stands then is imported to a ruleset that changes nothing;
 //   - remove leaves what was there before;
 //   - an apply that was killed between two commits is finished by the next one.
 //
