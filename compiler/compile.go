@@ -334,7 +334,7 @@ func (c *compilation) lint() {
 		byHook[a.Key] = append(byHook[a.Key], place.Anchor{
 			Name: a.Name, Span: a.Span, Text: a.Rule.Text, Adopt: a.Adopt, Force: a.Force, At: a.At,
 			Participant: adoptedFrom(c.prog.Catalogue, a),
-			After:       staticRefs(c.prog.Catalogue, a.After), Before: staticRefs(c.prog.Catalogue, a.Before),
+			After:       c.staticRefs(a.After), Before: c.staticRefs(a.Before),
 		})
 	}
 	for _, k := range keys {
@@ -352,13 +352,17 @@ func adoptedFrom(cat *participant.Catalogue, a *Anchor) string {
 	return cat.ChainOwner(a.Target)
 }
 
-// staticRefs are references without a host: who is meant, and nothing more.
-func staticRefs(cat *participant.Catalogue, refs []Ref) []place.Ref {
+// staticRefs are references without a host: who is meant, and nothing more. A
+// program whose place the ruleset takes moves nothing any more.
+func (c *compilation) staticRefs(refs []Ref) []place.Ref {
 	var out []place.Ref
 	for _, r := range refs {
 		p := place.Ref{Label: r.Label, Span: r.Span, IfMissing: r.IfMissing, Participant: r.Participant, Tail: r.Tail, Chain: r.Chain}
 		if r.Chain != "" {
-			p.Participant = cat.ChainOwner(r.Chain)
+			p.Participant = c.prog.Catalogue.ChainOwner(r.Chain)
+		}
+		if slices.Contains(c.prog.Owns.Replaces, p.Participant) {
+			p.Participant = ""
 		}
 		out = append(out, p)
 	}

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write errors.md anew")
 func pages(t *testing.T) []string {
 	t.Helper()
 	var out []string
-	for _, glob := range []string{"*.md", "decisions/*.md", "../*.md", "../rulesets/*/README.md", "../integrations/README.md", "../integrations/*/README.md", "../golden/nodes/*/README.md"} {
+	for _, glob := range []string{"*.md", "decisions/*.md", "how-to/*.md", "../*.md", "../rulesets/*/README.md", "../integrations/README.md", "../integrations/*/README.md", "../golden/nodes/*/README.md"} {
 		found, err := filepath.Glob(glob)
 		if err != nil {
 			t.Fatal(err)

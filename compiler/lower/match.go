@@ -54,7 +54,7 @@ func (l *lowering) readKey(k Key, not bool) {
 	case "owner":
 		l.readNested(k, not, []string{"uid", "gid"}, l.readOwners)
 	case "physdev":
-		l.readNested(k, not, []string{"in", "out"}, l.readPhysdevs)
+		l.readNested(k, not, []string{"in", "out", "bridged"}, l.readPhysdevs)
 	case "limit":
 		l.readLimit(k, not)
 	case "hashlimit":

@@ -1,7 +1,6 @@
 package xtables
 
 import (
-	"slices"
 	"strconv"
 
 	"hookline/compiler/ir"
@@ -53,67 +52,17 @@ func appendSpec(b []byte, s *ir.Spec, f ir.Family, st style) []byte {
 	if s.Fragment != 0 {
 		b = append(not(b, s.Fragment < 0), " -f"...)
 	}
-	b = appendMatches(b, s.Matches, st)
+	if st&styleKey != 0 {
+		b = appendConditions(b, s, st)
+	} else {
+		for _, m := range s.Matches {
+			b = appendMatch(b, m, st)
+		}
+	}
 	if s.Target != nil {
 		b = appendTarget(b, s.Target, st)
 	}
 	return b
-}
-
-// appendMatches writes matches in their order. A key holds comments first, and
-// sorts the matches between two that do something when they are asked: all of them
-// have to hold, in whichever order.
-func appendMatches(b []byte, list []ir.Match, st style) []byte {
-	if st&styleKey == 0 || len(list) < 2 {
-		for _, m := range list {
-			b = appendMatch(b, m, st)
-		}
-		return b
-	}
-	for _, m := range list {
-		if _, comment := m.(*ir.Comment); comment {
-			b = appendMatch(b, m, st)
-		}
-	}
-	for len(list) > 0 {
-		n := 0
-		for n < len(list) && !asks(list[n]) {
-			n++
-		}
-		b = appendSorted(b, list[:n], st)
-		if n < len(list) {
-			b = appendMatch(b, list[n], st)
-			n++
-		}
-		list = list[n:]
-	}
-	return b
-}
-
-// appendSorted writes matches in the order of their texts, without comments.
-func appendSorted(b []byte, list []ir.Match, st style) []byte {
-	var texts []string
-	for _, m := range list {
-		if _, comment := m.(*ir.Comment); !comment {
-			texts = append(texts, string(appendMatch(nil, m, st)))
-		}
-	}
-	slices.Sort(texts)
-	for _, t := range texts {
-		b = append(b, t...)
-	}
-	return b
-}
-
-// asks tells that a match does something when it is asked: it takes from a limit,
-// counts, or touches an entry of a list. Which packets get that far is then part of
-// what the rule means. What is not decoded may do anything.
-func asks(m ir.Match) bool {
-	switch m.(type) {
-	case *ir.Limit, *ir.Hashlimit, *ir.SetMatch, *ir.RawMatch:
-		return true
-	}
-	return false
 }
 
 func not(b []byte, negated bool) []byte {
