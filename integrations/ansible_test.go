@@ -76,6 +76,7 @@ func (k kept) changedTasks(name string) string {
 var heading = regexp.MustCompile(`^(?:TASK|RUNNING HANDLER) \[hookline : (.*)\] \**\n$`)
 
 func TestPlaybook(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	need(t, "ansible-playbook", "cp")
 	n.usr = nil // the playbook brings the program

@@ -179,9 +179,10 @@ func TestDownload(t *testing.T) {
 	need(t, "sh", "curl", "sha256sum")
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "bin", "systemctl"), "#!/bin/sh\necho \"$@\" >>'"+dir+"/calls'\n", 0o755)
+	const text = "#!/bin/sh\n"
 	program := filepath.Join(dir, "program")
-	write(t, program, "#!/bin/sh\n", 0o644)
-	sum := sha256.Sum256([]byte(read(t, program)))
+	write(t, program, text, 0o644)
+	sum := sha256.Sum256([]byte(text))
 	installed := filepath.Join(dir, "hookline")
 	run := func(sum string) (string, error) {
 		script := files(t, userData(t, "--url", "file://"+program, "--sha256", sum, root+"/rulesets/harvester/ruleset.yaml"))["/etc/hookline/first-boot.sh"]
@@ -203,15 +204,17 @@ func TestDownload(t *testing.T) {
 		if out, err := run(hex.EncodeToString(sum[:])); err != nil {
 			t.Fatalf("first-boot.sh: %v\n%s", err, out)
 		}
-		if info, err := os.Stat(installed); err != nil || info.Mode().Perm() != 0o755 || read(t, installed) != read(t, program) {
-			t.Errorf("installed: %v %v", info, err)
+		if info, err := os.Stat(installed); err != nil || info.Mode().Perm() != 0o755 || read(t, installed) != text {
+			t.Fatalf("the program was not installed: %v %v", info, err)
 		}
-		if err := os.Remove(program); err != nil && !os.IsNotExist(err) { // the second time it is there already
+		// The second time it is there, and nothing is fetched.
+		if err := os.RemoveAll(program); err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(program+".keep", nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
+	}
+	want := "daemon-reload\nenable hookline-apply.service hookline-reapply.timer\nstart --no-block hookline-reapply.timer\nstart hookline-apply.service\n"
+	if got := read(t, filepath.Join(dir, "calls")); got != want+want {
+		t.Errorf("systemd was asked for %q, want %q twice", got, want)
 	}
 }
 
@@ -228,6 +231,7 @@ keep log journalctl --no-pager --output=cat
 // TestNodeBoots has cloud-init make a node of user data, and then boots it from its
 // disk.
 func TestNodeBoots(t *testing.T) {
+	t.Parallel()
 	n := newNode(t)
 	dir := cloudInit(t)
 	n.usr = append(n.usr, filepath.Join(dir, "usr"))

@@ -23,6 +23,7 @@ const duplicates = root + "/golden/nodes/rke2-duplicates-nft"
 
 // TestWorkflowIsValid asks actionlint, which has shellcheck look at the scripts.
 func TestWorkflowIsValid(t *testing.T) {
+	t.Parallel()
 	must(t)
 	need(t, "shellcheck")
 	cmd := exec.Command("go", "tool", "-modfile=tools/actionlint.mod", "actionlint", "integrations/github/hookline.yml")
@@ -85,8 +86,9 @@ func repository(t *testing.T) *run {
 	need(t, "bash", "curl", "jq", "sha256sum")
 	program := hookline(t)
 	sum := sha256.Sum256([]byte(read(t, program)))
-	r := &run{t: t, repository: t.TempDir(), github: t.TempDir(), values: map[string]string{
-		"vars.HOOKLINE_URL": "file://" + program, "vars.HOOKLINE_SHA256": hex.EncodeToString(sum[:]),
+	r := &run{t: t, repository: t.TempDir(), github: t.TempDir(), filled: map[string]string{
+		"HOOKLINE_URL": "file://" + program, "HOOKLINE_SHA256": hex.EncodeToString(sum[:]),
+	}, values: map[string]string{
 		"github.token": "a token", "github.event.pull_request.number": "7", "github.event.pull_request.head.sha": "0123abc",
 	}}
 	self, err := os.Executable()
@@ -149,6 +151,7 @@ const harvesterConstraint = `
 // TestPullRequest is the life of one: plans for two nodes as one comment, which is
 // edited from then on, whatever the state of the rulesets.
 func TestPullRequest(t *testing.T) {
+	t.Parallel()
 	r := repository(t)
 	r.record("node-1", "control-plane")
 	r.snapshot("node-2", false)
@@ -224,6 +227,7 @@ func TestNoNodeIsRecorded(t *testing.T) {
 // TestNoRightToComment: a fork's pull request is not commented on, a token that
 // may not write is no failure, and the plans are in the summary.
 func TestNoRightToComment(t *testing.T) {
+	t.Parallel()
 	r := repository(t)
 	r.record("node-1", "worker")
 	r.fork = true
@@ -244,17 +248,17 @@ func TestNoRightToComment(t *testing.T) {
 func TestAnotherProgram(t *testing.T) {
 	r := repository(t)
 	r.record("node-1", "worker")
-	r.values["vars.HOOKLINE_SHA256"] = strings.Repeat("0", 64)
+	r.filled["HOOKLINE_SHA256"] = strings.Repeat("0", 64)
 	r.check(true)
 	has(t, "the log", r.log.String(), "FAILED", "## Plan against the recorded nodes: skipped", "## Comment on the pull request: skipped")
-	delete(r.values, "vars.HOOKLINE_SHA256")
-	r.values["vars.HOOKLINE_SHA256"] = ""
+	r.filled = nil // as the file is shipped
 	r.check(true)
-	has(t, "the log", r.log.String(), "HOOKLINE_SHA256: is not set")
+	has(t, "the log", r.log.String(), "HOOKLINE_URL: is not set")
 }
 
 // TestManyNodesFit: the plans of forty nodes are one comment that GitHub takes.
 func TestManyNodesFit(t *testing.T) {
+	t.Parallel()
 	r := repository(t)
 	for i := range 40 {
 		r.record(fmt.Sprintf("node-%d", i), "control-plane")
@@ -273,6 +277,7 @@ func TestManyNodesFit(t *testing.T) {
 // TestCodeScanning: the findings become a file that GitHub takes, whether there
 // are any or not.
 func TestCodeScanning(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ text, want string }{
 		{"", ""},
 		{"apiVersion: hookline/v1\nkind: Ruleset\nmetadata: {name: site, version: 1.0.0}\nspec: {tabels: {}}\n", "rulesets/site.yaml"},
@@ -295,6 +300,7 @@ func TestCodeScanning(t *testing.T) {
 // TestApplyFromMain runs the job apply on a node: an empty one in a namespace,
 // whose files of state are its own too.
 func TestApplyFromMain(t *testing.T) {
+	t.Parallel()
 	need(t, "unshare", "nsenter")
 	r := repository(t)
 	r.record("node-1", "control-plane")

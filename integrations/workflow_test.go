@@ -53,6 +53,8 @@ type run struct {
 	t *testing.T
 	// repository is the checkout, github the folder of the fake gh.
 	repository, github string
+	// filled is what a user fills in: values of env.
+	filled map[string]string
 	// values are those of the expressions that a step may use.
 	values map[string]string
 	// fork tells that the pull request comes from another repository.
@@ -146,7 +148,7 @@ func (r *run) step(w *workflow, s step) bool {
 		"PATH="+strings.Join(append(r.path, bin, os.Getenv("PATH")), ":"), "RUNNER_TEMP="+r.temp, "GITHUB_REPOSITORY=site/rules",
 		"GITHUB_OUTPUT="+r.file("output"), "GITHUB_STEP_SUMMARY="+r.file("summary"), "GITHUB_PATH="+r.file("path"), fakeGH+"=",
 	)
-	for _, env := range []map[string]string{w.Env, s.Env} {
+	for _, env := range []map[string]string{w.Env, r.filled, s.Env} {
 		for k, v := range env {
 			cmd.Env = append(cmd.Env, k+"="+r.value(v))
 		}
