@@ -1,9 +1,11 @@
 package golden_test
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 	"hookline/compiler/participant"
 	"hookline/compiler/recognize"
 	"hookline/compiler/survey"
+	"hookline/dsl/diag"
 )
 
 // doctor surveys a recorded host.
@@ -202,4 +205,73 @@ func TestDoctorReadsEveryFile(t *testing.T) {
 	if files < 150 {
 		t.Errorf("only %d files were read", files)
 	}
+}
+
+// TestRedactedPlansTheSame: against a redacted snapshot every scenario changes the
+// same things in the same places, findings included, but for what speaks of
+// addresses.
+func TestRedactedPlansTheSame(t *testing.T) {
+	dirs, err := filepath.Glob("scenarios/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	for _, dir := range dirs {
+		for _, v := range variants {
+			s := &scenario{dir: dir, in: filepath.Join(dir, "in", v.folder), variant: v.variant}
+			if _, err := os.Stat(s.in); err != nil || addressed.MatchString(filepath.Base(dir)) {
+				continue
+			}
+			list := &diag.List{}
+			programs := s.compile(t, list)
+			if list.HasErrors() {
+				continue
+			}
+			compared++
+			text, err := recorded.Write(s.snap, recorded.WriteOptions{Redact: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join(t.TempDir(), "hidden")
+			if err := os.WriteFile(path, text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			hidden, l, err := recorded.Load(path, "")
+			if err == nil {
+				err = l.Err()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, got := places(compiler.NewPlan(programs, s.snap, compiler.PlanOptions{})), places(compiler.NewPlan(programs, hidden, compiler.PlanOptions{}))
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("%s: the plan against the redacted host differs (-want +got):\n%s", s.in, d)
+			}
+		}
+	}
+	if compared < 20 {
+		t.Errorf("only %d plans were compared", compared)
+	}
+}
+
+// addressed are the scenarios whose rulesets speak of the host's addresses: the
+// constraints of flannel's on the cluster's range, and rules that stand in for a
+// program's own.
+var addressed = regexp.MustCompile(`^(flannel-|replaced-names$)`)
+
+// places is what a plan changes, and where each rule then stands, without texts.
+func places(p *compiler.Plan) []string {
+	var out []string
+	for _, c := range p.Changes {
+		out = append(out, fmt.Sprintf("%s %s %s", c.Kind, c.Key, c.Address))
+	}
+	for _, v := range p.Views {
+		for _, l := range v.Lines {
+			out = append(out, fmt.Sprintf("%s %d %s %s %v", v.Key, l.Position, l.Kind, l.Participant, l.Ours))
+		}
+	}
+	for _, d := range p.Diags.All() {
+		out = append(out, fmt.Sprintf("%s %s", d.Severity, d.Code))
+	}
+	return out
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/tools/txtar"
 
@@ -182,14 +183,33 @@ func archive(s *ir.Snapshot, opt WriteOptions) (*txtar.Archive, error) {
 	return a, nil
 }
 
-// indent prints JSON for people, with <, > and & as they are.
+// indent prints JSON for people, with <, > and & as they are. Bytes that are no
+// UTF-8 become U+FFFD as it stands, not as an escape, so that what was read is
+// printed to the same bytes again.
 func indent(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	err := e.Encode(v)
-	return b.Bytes(), err
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	text := b.Bytes()
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] != '\\':
+			out = append(out, text[i])
+		case bytes.HasPrefix(text[i:], []byte(`\ufffd`)):
+			out = utf8.AppendRune(out, utf8.RuneError)
+			i += len(`\ufffd`) - 1
+		default:
+			// What follows belongs to the escape, a second backslash too.
+			out = append(out, text[i], text[i+1])
+			i++
+		}
+	}
+	return out, nil
 }
 
 func writeSaves(add func(string, []byte), prefix string, s *ir.State, opt WriteOptions) {

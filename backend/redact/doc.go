@@ -8,7 +8,9 @@
 //   - equal addresses stay equal, an address inside a prefix stays inside it, and of
 //     two addresses the lower one stays the lower one, so that rules, sets and ranges
 //     keep their meaning: addresses form a tree by their bits; where it branches a
-//     pseudonym keeps the bit, elsewhere it gets another;
+//     pseudonym keeps the bit, elsewhere it gets another. Only where a short prefix
+//     would have to stay as it is, because every bit of it branches, is the order of two
+//     networks given up;
 //   - nothing is told but the shape of that tree: what a pseudonym gets elsewhere
 //     depends on no address, so that there is no key to keep or to lose, and the same
 //     host gives nearly the same pseudonyms again;

@@ -68,6 +68,19 @@ func TestWhatGoes(t *testing.T) {
 	}
 }
 
+// TestFullBlock: prefixes whose every bit tells them apart change all the same.
+func TestFullBlock(t *testing.T) {
+	text := "10.42.1.7 10.54.0.0/16 10.66.0.0/24 10.88.0.0/16 10.96.0.0/12 10.96.0.11 10.200.0.0/16 10.244.0.0/16"
+	got := redacted(t, text)
+	if left := survivors(text, got); len(left) > 0 {
+		t.Errorf("%q still holds %v", got, left)
+	}
+	words := strings.Fields(got)
+	if net := netip.MustParsePrefix(words[4]); net.Bits() != 12 || !net.Contains(netip.MustParseAddr(words[5])) || net.Contains(netip.MustParseAddr(words[0])) {
+		t.Errorf("%q: %s does not hold what 10.96.0.0/12 holds", got, net)
+	}
+}
+
 func TestNames(t *testing.T) {
 	r := redact.New()
 	r.Name("db-1", "redacted")

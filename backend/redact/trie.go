@@ -17,8 +17,8 @@ type item struct {
 }
 
 // trie gives the items of one block their pseudonyms. They form a tree by their
-// bits. Where it branches, a pseudonym keeps the bit; where it does not, it gets one
-// that depends on nothing but the pseudonym so far.
+// bits. Where it branches, a pseudonym keeps the bit, or both sides change theirs;
+// where it does not, it gets one that depends on nothing but the pseudonym so far.
 type trie struct {
 	block     netip.Prefix
 	items     []item
@@ -46,7 +46,7 @@ var errFull = errors.New("the addresses cannot be redacted: they fill a whole bl
 func (t *trie) solve(taken map[netip.Addr]bool) error {
 	slices.SortFunc(t.items, func(a, b item) int { return cmp.Or(a.addr.Compare(b.addr), cmp.Compare(a.bits, b.bits)) })
 	t.taken = taken
-	t.steps = 1<<16 + 1024*len(t.items)
+	t.steps = 1<<20 + 1024*len(t.items)
 	if !t.descend(t.items, 0, netip.PrefixFrom(t.block.Addr(), 0).Masked().Addr(), -1) {
 		return errFull
 	}
@@ -73,7 +73,12 @@ func (t *trie) descend(items []item, depth int, path netip.Addr, network int) bo
 	one, _ := slices.BinarySearchFunc(items, byte(1), func(it item, want byte) int { return cmp.Compare(bit(it.addr, depth), want) })
 	switch {
 	case one > 0 && one < len(items):
-		return t.descend(items[:one], depth+1, path, network) && t.descend(items[one:], depth+1, with(path, depth), network)
+		low, high := items[:one], items[one:]
+		if t.descend(low, depth+1, path, network) && t.descend(high, depth+1, with(path, depth), network) {
+			return true
+		}
+		// Where a short prefix has no bit to spare, the order of two halves is given up.
+		return !t.keeps(items, depth, -1) && t.descend(low, depth+1, with(path, depth), network) && t.descend(high, depth+1, path, network)
 	case t.keeps(items, depth, network):
 		return t.descend(items, depth+1, withBit(path, depth, bit(items[0].addr, depth)), network)
 	}

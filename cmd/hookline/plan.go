@@ -184,6 +184,9 @@ func planSnapshot(p *parsed, path string) (*compiler.Plan, *diag.List) {
 	plan.Diags.Append(list)
 	plan.Diags.Sort()
 	plan.Notes = append(plan.Notes, snap.Warnings...)
+	if snap.Redacted {
+		plan.Notes = append(plan.Notes, "addresses in the snapshot are pseudonyms: what the rulesets say of addresses does not apply to them")
+	}
 	return plan, list
 }
 

@@ -41,7 +41,7 @@ func WriteMarkdown(w io.Writer, reports []*Report, limit int) error {
 // markdown writes one report. Detail 2 shows everything, 1 leaves out the order in
 // shared chains and what follows, 0 all but the findings.
 func (r *Report) markdown(b *strings.Builder, detail int) {
-	fmt.Fprintf(b, "### hookline doctor: %s\n\n%s on %s\n", span(r.name()), sentence(r.summary()), r.Backend)
+	fmt.Fprintf(b, "### hookline doctor: %s\n\n%s.\n", span(r.name()), sentence(r.summary()))
 	for _, f := range r.Findings {
 		fmt.Fprintf(b, "\n**%s** `%s`: %s\n", f.Severity, f.Code, prose(f.Message))
 		if len(f.Details) > 0 {
@@ -117,7 +117,7 @@ func fence(b *strings.Builder, list []string) {
 
 // escapes are what Markdown and HTML would read as more than text. Code in
 // backquotes stays code.
-var escapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "|", `\|`, "[", `\[`, "]", `\]`)
+var escapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "|", `\|`, "[", `\[`, "]", `\]`, "@", "&#64;")
 
 // prose is a text of ours with names of the host in it.
 func prose(s string) string {
@@ -129,7 +129,7 @@ func prose(s string) string {
 		parts[i] = escapes.Replace(parts[i])
 	}
 	for i := 1; i < len(parts); i += 2 {
-		parts[i] = strings.ReplaceAll(parts[i], "|", "&#124;")
+		parts[i] = strings.ReplaceAll(parts[i], "|", `\|`)
 	}
 	return strings.Join(parts, "`")
 }

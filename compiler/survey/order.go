@@ -32,6 +32,9 @@ func (s *surveyor) chain(d *side, k ir.ChainKey, c *ir.Chain) {
 	view := Chain{Variant: d.variant, Family: k.Family.String(), Table: k.Table, Chain: k.Chain, Policy: c.Policy, Entries: []Entry{}}
 	for i, a := range all {
 		does := s.does(k.Family, c.Rules[i])
+		if a.Participant == unknown && c.Rules[i].Native == nil {
+			does = c.Rules[i].Text // nothing else tells what it is
+		}
 		if n := len(view.Entries); n > 0 && view.Entries[n-1].Program == a.Participant && view.Entries[n-1].Tail == a.Tail {
 			e := &view.Entries[n-1]
 			e.Last = i + 1

@@ -136,8 +136,9 @@ func (v Variant) unclaimed() string {
 	return ""
 }
 
-// mostDone is how many targets of neighbouring rules are listed.
-const mostDone = 8
+// mostDone is how many targets of neighbouring rules are listed, and longest how
+// many characters of each.
+const mostDone, longest = 8, 100
 
 func (r *Report) chainBlocks() []block {
 	var out []block
@@ -177,6 +178,9 @@ func (e Entry) done() string {
 	count := map[string]int{}
 	var names []string
 	for _, d := range e.Does {
+		if r := []rune(d); len(r) > longest {
+			d = string(r[:longest]) + "..."
+		}
 		if count[d]++; count[d] == 1 {
 			names = append(names, d)
 		}
@@ -191,7 +195,11 @@ func (e Entry) done() string {
 			names[i] = fmt.Sprintf("%s x%d", n, count[n])
 		}
 	}
-	return strings.Join(names, ", ") + rest
+	between := ", "
+	if e.Program == unknown {
+		between = "; " // whole rules
+	}
+	return strings.Join(names, between) + rest
 }
 
 func (r *Report) hookBlocks(all bool) []block {
