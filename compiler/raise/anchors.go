@@ -62,8 +62,8 @@ func (im *importer) anchorsOf(t *dsl.Table) {
 		if len(h.jumps) == 0 {
 			continue
 		}
-		for i, j := range h.jumps {
-			t.Anchors = append(t.Anchors, h.anchor(i, j))
+		for _, j := range h.jumps {
+			t.Anchors = append(t.Anchors, h.anchor(j))
 		}
 		im.hooked = append(im.hooked, h)
 	}
@@ -231,7 +231,7 @@ type hookViews struct {
 }
 
 // anchor makes the anchor of a jump.
-func (h *hookViews) anchor(n int, j *jump) *dsl.Anchor {
+func (h *hookViews) anchor(j *jump) *dsl.Anchor {
 	a := &dsl.Anchor{Hook: dsl.NewText(h.hook), Jump: dsl.NewText(j.target), Goto: j.isGoto, Match: j.match}
 	if j.text != "" {
 		a.Iptables = dsl.NewText(j.text)
@@ -258,7 +258,7 @@ func (h *hookViews) anchor(n int, j *jump) *dsl.Anchor {
 		}
 	}
 	b := &bounds{h: h, j: j}
-	b.find(n)
+	b.find()
 	a.After, a.Before = b.refs(b.after), b.refs(b.before)
 	if b.first {
 		a.At = dsl.NewWord("first")
