@@ -14,11 +14,21 @@ import (
 // collected, with counters that begin again. All other foreign rules stay as they
 // are now. An error says what cannot be deleted by its text.
 func (p *Plan) Restore(before, now *ir.Snapshot) (ir.Transaction, error) {
+	return p.restore(before, now, false)
+}
+
+// RestoreOwn is Restore without adopted jumps, which stay as they stand: for a host
+// on which another program keeps changing them.
+func (p *Plan) RestoreOwn(before, now *ir.Snapshot) (ir.Transaction, error) {
+	return p.restore(before, now, true)
+}
+
+func (p *Plan) restore(before, now *ir.Snapshot, own bool) (ir.Transaction, error) {
 	var tx ir.Transaction
 	for _, f := range now.State.Families {
 		for _, name := range ir.TableNames {
 			k := ir.TableKey{Family: f, Name: name}
-			r := restorer{plan: p, key: k, before: before.State.Table(f, name), now: now.State.Table(f, name)}
+			r := restorer{plan: p, own: own, key: k, before: before.State.Table(f, name), now: now.State.Table(f, name)}
 			if err := r.run(); err != nil {
 				return ir.Transaction{}, err
 			}
@@ -37,7 +47,9 @@ func (p *Plan) Restore(before, now *ir.Snapshot) (ir.Transaction, error) {
 }
 
 type restorer struct {
-	plan        *Plan
+	plan *Plan
+	// own leaves adopted jumps alone.
+	own         bool
 	key         ir.TableKey
 	before, now *ir.Table
 	ops, drops  []ir.Op
@@ -147,6 +159,9 @@ func sameTexts(a, b *ir.Chain) bool {
 }
 
 func (r *restorer) managed(chain string, rule *ir.Rule) bool {
+	if r.own && r.plan.adopted[r.key.String()+" "+chain+" "+ruleTarget(rule)] {
+		return false
+	}
 	return r.plan.managed(ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: chain}, rule)
 }
 

@@ -18,6 +18,16 @@ var felix = []string{"-m", "comment", "--comment", "cali:Cz_u1IQiXIMmKD4c", "-j"
 // churned are the base chains in which the churn simulator works.
 var churned = []struct{ table, chain string }{{"filter", "INPUT"}, {"nat", "PREROUTING"}}
 
+// simulators are the programs that play others, by name. tool is the iptables
+// program that they use.
+func simulators(tool string) map[string]func(*iptables.IPTables, int) error {
+	return map[string]func(*iptables.IPTables, int) error{
+		"churn": churn, "felix": resync,
+		"flanneld":       func(ipt *iptables.IPTables, _ int) error { return flanneld(ipt, tool) },
+		"flanneld-loses": func(ipt *iptables.IPTables, n int) error { return flanneldLoses(ipt, tool, n) },
+	}
+}
+
 // writer runs a simulator until stdin ends. args is the iptables program to use.
 func writer(mode string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	proto := iptables.ProtocolIPv4
@@ -29,7 +39,7 @@ func writer(mode string, args []string, stdin io.Reader, stdout, stderr io.Write
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	round := map[string]func(*iptables.IPTables, int) error{"churn": churn, "felix": resync}[mode]
+	round := simulators(args[0])[mode]
 	if round == nil {
 		fmt.Fprintln(stderr, "there is no simulator", mode)
 		return 1

@@ -258,8 +258,10 @@ type apply struct {
 	out *Outcome
 	// wrote is the host before our first commit; nil as long as nothing was written.
 	wrote *ir.Snapshot
-	// base is the plan that was made of wrote.
-	base *compiler.Plan
+	// base is the plan that was made of wrote, last the one that was written last, of
+	// which the first lastBlocks blocks were committed.
+	base, last *compiler.Plan
+	lastBlocks int
 	// tables are those that were sent something.
 	tables map[ir.TableKey]bool
 	// failures counts refused lines, by text: one that is refused twice will be
@@ -290,6 +292,11 @@ func (a *apply) run(ctx context.Context) error {
 		}
 		if a.wrote != nil {
 			a.out.Final = plan
+			if back, err := a.putBack(ctx, snap); err != nil {
+				return err
+			} else if back {
+				continue
+			}
 		}
 		switch {
 		case plan.Diags.HasErrors():

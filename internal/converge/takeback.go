@@ -2,10 +2,12 @@ package converge
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"hookline/backend"
+	"hookline/compiler"
 	"hookline/compiler/ir"
 	"hookline/dsl/diag"
 )
@@ -21,13 +23,22 @@ func (a *apply) takeBack(ctx context.Context, status Status) error {
 	defer cancel()
 	a.wantAgain()
 	var last error
-	for range rounds {
+	for round := range rounds {
 		_, now, err := a.plan(ctx)
 		if err != nil {
 			last = err
 			continue
 		}
-		tx, err := a.base.Restore(a.wrote, now)
+		restore := a.base.Restore
+		if round >= rounds/2 && a.adopts() {
+			// Whoever writes adopted jumps changes them faster than they can be put back: they
+			// are that program's, and do what they did however they stand.
+			restore = a.base.RestoreOwn
+			if round == rounds/2 {
+				a.out.Diags.Warnf(diag.RaceLost, diag.Span{}, "another program keeps changing adopted jumps: they are left as it has them")
+			}
+		}
+		tx, err := restore(a.wrote, now)
 		if err != nil {
 			last = err
 			break
@@ -49,6 +60,10 @@ func (a *apply) takeBack(ctx context.Context, status Status) error {
 	}
 	a.stuck(ctx, last)
 	return nil
+}
+
+func (a *apply) adopts() bool {
+	return slices.ContainsFunc(a.opt.Programs, func(p *compiler.Program) bool { return len(p.Adopts) > 0 })
 }
 
 // wantAgain asks for every chain that was read before our first commit: a shared

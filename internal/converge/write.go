@@ -27,7 +27,7 @@ func (a *apply) write(ctx context.Context, plan *compiler.Plan, snap *ir.Snapsho
 	} else {
 		a.wrote = a.base.RestoreAlso(a.wrote, plan)
 	}
-	a.sent = sent{}
+	a.sent, a.last, a.lastBlocks = sent{}, plan, 0
 	a.out.Rounds++
 	for _, b := range plan.Transaction.Blocks {
 		a.tables[ir.TableKey{Family: b.Family, Name: b.Table}] = true
@@ -37,14 +37,17 @@ func (a *apply) write(ctx context.Context, plan *compiler.Plan, snap *ir.Snapsho
 		err := a.session.Apply(ctx, s)
 		if err == nil {
 			n += commits(s, len(s.Origin)+1)
+			a.lastBlocks = n
 			continue
 		}
 		var refused *backend.ScriptError
 		if !errors.As(err, &refused) {
 			return true, err
 		}
-		a.committed += n + commits(s, refused.Number)
-		return a.refused(ctx, plan, refused)
+		n += commits(s, refused.Number)
+		a.lastBlocks = n
+		a.committed += n
+		return a.refused(ctx, plan, snap.Generation+uint32(n), refused)
 	}
 	a.committed += n
 	a.sent = sent{generation: snap.Generation, commits: n}
@@ -88,9 +91,10 @@ func (a *apply) recordIntent(snap *ir.Snapshot) error {
 // is tried once more, because the host may have changed between read and write;
 // then what was committed is taken back. A chain of others that cannot be deleted
 // although nothing was left in it is no longer so: what was in it and the jumps to
-// it are put back at once, for whoever filled it needs them. A rule of others that
-// cannot be deleted because it is gone says the same as a guard.
-func (a *apply) refused(ctx context.Context, plan *compiler.Plan, e *backend.ScriptError) (stop bool, err error) {
+// it are put back at once, for whoever filled it needs them. A rule of a shared
+// chain that cannot be deleted because it is gone says the same as a guard. The
+// generation is the one that holds if nobody else wrote since the plan was made.
+func (a *apply) refused(ctx context.Context, plan *compiler.Plan, generation uint32, e *backend.ScriptError) (stop bool, err error) {
 	a.failures[e.Message+fmt.Sprint(e.Number)]++
 	if e.Guard() {
 		return false, a.checkGuard(ctx, e)
@@ -100,7 +104,7 @@ func (a *apply) refused(ctx context.Context, plan *compiler.Plan, e *backend.Scr
 			WithHelp("apply again; what was collected was put back")
 		return true, a.end(ctx, Moved)
 	}
-	if gone, err := a.collectedAlready(ctx, plan, e); gone || err != nil {
+	if gone, err := a.goneAlready(ctx, plan, generation, e); gone || err != nil {
 		return false, err
 	}
 	if a.failures[e.Message+fmt.Sprint(e.Number)] < 2 {
@@ -166,15 +170,71 @@ func (a *apply) checkGuard(ctx context.Context, e *backend.ScriptError) error {
 	return nil
 }
 
-// collectedAlready reads again after a line was refused, and tells whether that
-// line deletes a rule of others that is gone by now.
-func (a *apply) collectedAlready(ctx context.Context, plan *compiler.Plan, e *backend.ScriptError) (bool, error) {
+// goneAlready reads again after a line was refused, and tells whether that line
+// deletes a rule of which fewer copies stand by now than the plan counted. On
+// nf_tables it is enough that anybody wrote: who takes a rule out and puts it back
+// in again leaves no other trace.
+func (a *apply) goneAlready(ctx context.Context, plan *compiler.Plan, generation uint32, e *backend.ScriptError) (bool, error) {
 	key, text, ok := ruleOf(e, "-D ")
-	if !ok || !plan.Collects(key, text) {
+	if !ok {
 		return false, nil
 	}
-	stands, err := a.stands(ctx, key, text)
-	return !stands, err
+	_, now, err := a.plan(ctx)
+	if errors.Is(err, backend.ErrUnsettled) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if now.Generation != 0 && now.Generation != generation {
+		return true, nil
+	}
+	return copies(now.State, key, text) < copies(plan.Live, key, text), nil
+}
+
+// copies counts the rules of one text in a chain; none in one that cannot be read.
+func copies(s *ir.State, k ir.ChainKey, text string) int {
+	c, err := s.Lookup(k)
+	if err != nil || c == nil {
+		return 0
+	}
+	n := 0
+	for _, r := range c.Rules {
+		if r.Text == text {
+			n++
+		}
+	}
+	return n
+}
+
+// putBack makes adopted jumps again of which our deletes took the last copy
+// (Plan.PutBack), and tells whether there were any. What a tool refuses of it, the
+// next round sees.
+func (a *apply) putBack(ctx context.Context, snap *ir.Snapshot) (bool, error) {
+	if a.last == nil || a.out.Rounds >= rounds {
+		return false, nil
+	}
+	tx := a.last.PutBack(snap.State, a.lastBlocks)
+	if tx.Empty() {
+		return false, nil
+	}
+	scripts, err := a.opt.Backend.Render(tx)
+	if err != nil {
+		return true, err
+	}
+	a.sent = sent{}
+	a.out.Rounds++
+	for _, s := range scripts {
+		err := a.session.Apply(ctx, s)
+		var refused *backend.ScriptError
+		if err != nil && !errors.As(err, &refused) {
+			return true, err
+		}
+		if err == nil {
+			a.committed += commits(s, len(s.Origin)+1)
+		}
+	}
+	return true, nil
 }
 
 // stands reads again and tells whether a rule stands in a chain. In a chain that
