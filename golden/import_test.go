@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -91,8 +92,14 @@ func TestImportNodes(t *testing.T) {
 		}
 		seen[real] = true
 	}
+	dirs = slices.DeleteFunc(dirs, refusedImports.MatchString)
 	importAll(t, dirs)
 }
+
+// refusedImports are hosts of which not every chain can be imported, and must not
+// be: on some stand jumps of a ruleset that is applied there, which are that
+// ruleset's, and one has a jump with a match that nobody can read.
+var refusedImports = regexp.MustCompile(`(^|/)(collect-ours|collect-undeletable)/|(^|/)docker29-lost-jump-`)
 
 // TestImportCorpus does the same for every recorded state that is not part of the
 // tree.
