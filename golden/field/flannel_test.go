@@ -532,7 +532,7 @@ spec:
 		if err = errors.Join(err, session.Close()); err != nil {
 			t.Fatal(err)
 		}
-		recording, err := recorded.Write(snap)
+		recording, err := recorded.Write(snap, recorded.WriteOptions{})
 		if err == nil {
 			err = os.WriteFile(file, recording, 0o600)
 		}
