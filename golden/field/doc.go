@@ -5,6 +5,8 @@
 //
 // The H-tests are a Harvester node's: jumps of several programs in one chain,
 // duplicates after a crash, a node at boot, another program writing all the time.
+// The R-tests are an RKE2 node's: what a broken Kube-OVN or a flush took away, and
+// what comes back in whatever order (comeback_test.go plays the programs).
 // The T-tests are the rules that follow from them for everything that the tool
 // writes. ids_test.go lists the IDs, and fails for one without a test.
 //
