@@ -210,6 +210,8 @@ func (pl *planner) checkDeletable(t *tablePlan, h *hookPlan) {
 			why[c] = "the chain holds native nft rules, and a delete by text could hit one of them"
 		case !xtables.RoundTrips(r.Text, h.key.Family):
 			why[c] = "the text does not decode and print back the same"
+		case confused(h.live, r.Text, h.key.Family, h.goes) != nil:
+			why[c] = confusable
 		default:
 			continue
 		}
