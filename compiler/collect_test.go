@@ -198,6 +198,25 @@ func TestCollectInOwnedChains(t *testing.T) {
 	}
 }
 
+// Whose a rule is may follow from a jump beside it (firewalld's rules in INPUT). An
+// expression that removes that jump and asks for the participant would choose more
+// the next time.
+func TestCollectChoosesNoMoreTheNextTime(t *testing.T) {
+	const save = `*filter
+:INPUT ACCEPT [0:0]
+:FORWARD ACCEPT [0:0]
+:OUTPUT ACCEPT [0:0]
+:INPUT_ZONES - [0:0]
+-A INPUT -i lo -j ACCEPT
+-A INPUT -j INPUT_ZONES
+COMMIT
+`
+	p := plan(t, ir.IptablesNFT, save, collecting(`{chain: INPUT, where: 'rule.target == "INPUT_ZONES" || rule.participant == ""'}`))
+	if err := p.Diags.Err(); !p.Empty() || err == nil || !strings.Contains(err.Error(), "depends on what it removes") {
+		t.Errorf("findings %v, empty %v", err, p.Empty())
+	}
+}
+
 // A scope asks for the chain, and for whoever refers to one that may go.
 func TestCollectScope(t *testing.T) {
 	prog, _ := compile(t, collecting("{chain: INPUT, where: 'false'}", "{chain: AGENT, where: 'false', dropEmpty: true}"), compiler.CompileOptions{})

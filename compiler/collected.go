@@ -210,6 +210,8 @@ func (pl *planner) checkDeletable(t *tablePlan, h *hookPlan) {
 			why[c] = "the chain holds native nft rules, and a delete by text could hit one of them"
 		case !xtables.RoundTrips(r.Text, h.key.Family):
 			why[c] = "the text does not decode and print back the same"
+		case confused(h.live, r.Text, h.key.Family, h.goes) != nil:
+			why[c] = confusable
 		default:
 			continue
 		}
@@ -262,7 +264,8 @@ func (pl *planner) writeEmptied(t *tablePlan) {
 }
 
 // chosenAgain makes sure that the collections choose nothing of what is predicted:
-// what they would choose there is a jump that the plan itself puts in.
+// what they would choose there is a jump that the plan itself puts in, or a rule
+// that is attributed to somebody else, or to nobody, without those that go.
 func (pl *planner) chosenAgain() {
 	var host *check.Host
 	rec := pl.plan.attributionPlanned
@@ -281,8 +284,14 @@ func (pl *planner) chosenAgain() {
 				continue
 			}
 			for _, i := range at {
+				r := planned.Rules[i]
+				if !pl.plan.shared(c.Key) || !pl.ourJump(c.Key.Family, r) {
+					pl.diags().Errorf(diag.AdoptOwned, c.Where.Source().Span, "what the expression chooses in %s depends on what it removes: this rule stays now and would be chosen next", c.Key).
+						Note(r.Origin, "%s", shownRule(r)).WithHelp("choose rules by what they say; whose they are may follow from the rules beside them")
+					continue
+				}
 				pl.diags().Errorf(diag.AdoptOwned, c.Where.Source().Span, "the expression chooses a jump that this plan puts into %s", c.Key).
-					Note(planned.Rules[i].Origin, "%s", planned.Rules[i].Text).WithHelp("leave out what is ours: !rule.owned")
+					Note(r.Origin, "%s", r.Text).WithHelp("leave out what is ours: !rule.owned")
 			}
 		}
 	}

@@ -306,7 +306,30 @@ func (pl *planner) deleteText(h *hookPlan, i int) (string, bool) {
 			Note(r.Origin, "%s", r.Text)
 		return "", false
 	}
+	if other := confused(h.live, r.Text, h.key.Family, func(i int) bool { return slices.Contains(h.output.Removed, i) }); other != nil {
+		pl.diags().Errorf(diag.UndeletableRule, at, "the jump to %s in %s has to go, but %s", ruleTarget(r), h.key, confusable).
+			Note(r.Origin, "%s", r.Text).Note(other.Origin, "it could be this one: %s", other.Text)
+		return "", false
+	}
 	return r.Text, true
+}
+
+// confusable says why a rule is not deleted that confused finds another one for.
+const confusable = "the tool compares neither helpers nor labels of connections, and could delete another rule in its place"
+
+// confused is a rule of a chain that a tool could delete in place of one with
+// another text, and that does not go too; nil if there is none.
+func confused(c *ir.Chain, text string, f ir.Family, goes func(i int) bool) *ir.Rule {
+	key := xtables.DeleteKey(text, f)
+	if key == text {
+		return nil
+	}
+	for i, r := range c.Rules {
+		if r.Native == nil && r.Text != text && !goes(i) && xtables.DeleteKey(r.Text, f) == key {
+			return r
+		}
+	}
+	return nil
 }
 
 // writeStale empties chains that are no longer declared and drops them, but for

@@ -213,7 +213,8 @@ func (r *restorer) shared(now *ir.Chain) error {
 		if !r.managed(now.Name, rule) {
 			continue
 		}
-		if !xtables.RoundTrips(rule.Text, r.key.Family) || now.HasNative() {
+		goes := func(i int) bool { return r.managed(now.Name, now.Rules[i]) }
+		if !xtables.RoundTrips(rule.Text, r.key.Family) || now.HasNative() || confused(now, rule.Text, r.key.Family, goes) != nil {
 			return fmt.Errorf("%s %s: the jump %q cannot be deleted by its text", r.key, now.Name, rule.Text)
 		}
 		r.ops = append(r.ops, ir.Op{Kind: ir.OpDelete, Chain: now.Name, Rule: &ir.Rule{Text: rule.Text}})

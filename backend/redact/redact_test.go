@@ -53,6 +53,7 @@ func TestWhatGoes(t *testing.T) {
 		{"-s 10.1.0.9/255.255.0.255", `^-s 10\.\d+\.0\.\d+/255\.255\.0\.255$`, "a mask with holes"},
 		{"-s 10.1.0.0/255.255.0.0", `^-s 10\.\d+\.0\.0/255\.255\.0\.0$`, ""},
 		{"52:54:00:12:34:56 fe80::5054:ff:fe12:3456", `^02:00:00:00:00:01 fe80::ff:fe00:1$`, "a link-local address that was made of a MAC address"},
+		{`"\u000110.1.2.3 \u202810.1.2.3"`, `^"\\u000110\.\d+\.\d+\.\d+ \\u202810\.\d+\.\d+\.\d+"$`, "a control character in JSON hides nothing"},
 		{"ip-10-1-2-3.internal 10.1.2.3", `^ip-10-\d+-\d+-\d+\.internal 10\.\d+\.\d+\.\d+$`, ""},
 	} {
 		got := redacted(t, c.text)

@@ -77,7 +77,7 @@ func tokenAt(text string, i, end int) (token, bool) {
 		return token{}, false
 	}
 	// The middle of a number begins nothing: 110.0.0.1 is not 10.0.0.1.
-	if i > 0 && digit(text[i]) && digit(text[i-1]) {
+	if i > 0 && digit(text[i]) && digit(text[i-1]) && !escaped(text[:i]) {
 		return token{}, false
 	}
 	if n := macLength(text[i:last]); n > 0 {
@@ -100,6 +100,14 @@ func tokenAt(text string, i, end int) (token, bool) {
 		}
 	}
 	return token{}, false
+}
+
+// escaped tells whether a text ends in a character that JSON writes by its number:
+// the digits of \u0001 are none of the address behind it.
+func escaped(text string) bool {
+	const n = len(`\u0001`)
+	at := len(text) - n
+	return at >= 0 && text[at:at+2] == `\u` && !strings.ContainsFunc(text[at+2:], func(r rune) bool { return r > 'f' || !hexDigit(byte(r)) })
 }
 
 // masklike tells a mask from a second address behind a slash: it is one of ones,

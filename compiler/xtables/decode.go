@@ -1,6 +1,8 @@
 package xtables
 
 import (
+	"slices"
+	"strings"
 	"sync"
 
 	"hookline/compiler/ir"
@@ -79,6 +81,37 @@ func RoundTrips(text string, f ir.Family) bool {
 		return false
 	}
 	return Print(s, f) == text
+}
+
+// DeleteKey is a text that two rules share if a tool takes the one for the other
+// when it deletes: of `-m helper` and `-m connlabel` both variants compare nothing
+// but the name of the match, and delete the first rule that is otherwise the same.
+// It is no rule text.
+func DeleteKey(text string, f ir.Family) string {
+	if !strings.Contains(text, "-m helper ") && !strings.Contains(text, "-m connlabel ") {
+		return text
+	}
+	decoded, ok := Decode(text, f)
+	if !ok {
+		return text
+	}
+	s := *decoded
+	s.Matches = slices.Clone(s.Matches)
+	blank := false
+	for i, m := range s.Matches {
+		switch m := m.(type) {
+		case *ir.Helper:
+			s.Matches[i], blank = &ir.Helper{}, true
+		case *ir.RawMatch:
+			if m.Module == "connlabel" {
+				s.Matches[i], blank = &ir.RawMatch{Module: m.Module}, true
+			}
+		}
+	}
+	if !blank {
+		return text
+	}
+	return Print(&s, f)
 }
 
 // read parses words that a tool printed, for a rule of the given protocol.
