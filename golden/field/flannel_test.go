@@ -356,7 +356,7 @@ func TestF4RuleCountIsConstant(t *testing.T) {
 		for _, f := range ir.Families {
 			running = append(running, n.start("flanneld", lookPath(t, n.tool(f, ""))))
 		}
-		applies := rounds(40, 1000)
+		applies := rounds(30, 1000)
 		for i := range applies {
 			out := n.must(n.flannel(version(i), nil), converge.Done)
 			if out.Rounds != 1 {
