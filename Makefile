@@ -23,11 +23,12 @@ PURE := ./dsl/... ./compiler/... ./backend/recorded/... ./internal/imports/...
 FUZZTIME ?= 20s
 BENCH ?= .
 COUNT ?= 6
+SYSTEMD := /usr/lib/systemd/systemd
 TOOL = go tool -modfile=tools/go.mod
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
 setup: ## install iptables, nftables and ipset if they are missing
@@ -45,6 +46,13 @@ demo: setup build ## mend a damaged node in a private network namespace
 test: setup ## go vet and all tests, on the kernel too
 	go vet ./...
 	go test -p 2 -timeout 9m $(PACKAGES)
+
+# cloud-init is unpacked, not installed. Boots systemd in namespaces: as root only.
+.PHONY: integrations
+integrations: setup ## what first users start from, run by the programs it is for (root)
+	@tools/setup.sh ansible-playbook=ansible-core systemd-analyze=systemd $(SYSTEMD)=systemd setpriv=util-linux curl jq shellcheck
+	@tools/cloud-init.sh $(CURDIR)/dist/cloud-init
+	HOOKLINE_REQUIRE_INTEGRATIONS=1 HOOKLINE_REQUIRE_KERNEL=1 go test -p 2 -timeout 9m ./integrations
 
 .PHONY: check
 check: format-check lint imports generate-check ## formatting, lint, import rules, generated files, tests with -race
@@ -78,6 +86,10 @@ generate-check:
 .PHONY: golden
 golden: setup ## rewrite want/ of the golden scenarios; fails if anything changed, so that the diff is read
 	go test ./golden -update
+
+.PHONY: field-tests
+field-tests: setup ## run the scenarios and field tests and write docs/field-tests.md from their results
+	@tools/field-tests.sh docs/field-tests.md
 
 .PHONY: bench
 bench: ## benchmarks, in a form for benchstat (BENCH=regexp COUNT=6)

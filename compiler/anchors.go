@@ -1,12 +1,12 @@
 package compiler
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
 	"hookline/compiler/ir"
 	"hookline/compiler/lower"
+	"hookline/compiler/participant"
 	"hookline/compiler/place"
 	"hookline/compiler/xtables"
 	"hookline/dsl"
@@ -27,7 +27,7 @@ func (c *compilation) anchor(f ir.Family, table string, d *dsl.Anchor, adopt boo
 	hook, jump := c.hookAllowed(key, d.Hook), c.targetAllowed(key, d, target, adopt)
 	a := Anchor{
 		Key: key, Name: target, Ruleset: c.prog.Name, Span: d.Jump.Span, Target: target, Adopt: adopt,
-		AnyMatch: adopt && d.Match == nil, Collapse: !adopt || literal(d.Duplicates) == "collapse",
+		AnyMatch: adopt && d.Match == nil && d.Iptables == nil, Collapse: collapses(d, adopt),
 		Force: literal(d.Force) == "true",
 	}
 	if d.Name != nil {
@@ -62,6 +62,15 @@ func (c *compilation) anchor(f ir.Family, table string, d *dsl.Anchor, adopt boo
 			c.prog.Anchors = append(c.prog.Anchors, &b)
 		}
 	}
+}
+
+// collapses tells whether of several copies of a jump one stays. By default that
+// is so for our own, and not for somebody else's.
+func collapses(d *dsl.Anchor, adopt bool) bool {
+	if d.Duplicates == nil {
+		return !adopt
+	}
+	return literal(d.Duplicates) == "collapse"
 }
 
 // twice tells whether the same jump is asked for already: one of the two would be
@@ -99,7 +108,7 @@ func (c *compilation) targetAllowed(k ir.ChainKey, d *dsl.Anchor, target string,
 	t.Chain = target
 	declared := c.prog.Chain(t) != nil
 	switch {
-	case adopt && (c.prog.Owns.Chain(target) || c.prog.declares(target)):
+	case adopt && c.prog.OwnsChain(target):
 		c.diags.Errorf(diag.AdoptOwned, d.Jump.Span, "%s is a chain of this ruleset: its jumps are anchors", target).
 			WithHelp("put it under anchors")
 		return false
@@ -137,6 +146,35 @@ func (c *compilation) declaredElsewhere(name *dsl.Text) bool {
 // jumps are the rules of an anchor: normally one.
 func (c *compilation) jumps(k ir.ChainKey, d *dsl.Anchor, name string) []*ir.Spec {
 	c.eval.skip = nil
+	comments := []ir.Match{&ir.Comment{Text: AnchorComment + c.prog.Name}}
+	for _, t := range d.Comments {
+		text, ok := c.eval.string(t)
+		if !ok {
+			return nil
+		}
+		if sub, why, found := c.prog.Catalogue.ReservedSubstring(text); found {
+			c.diags.Errorf(diag.ReservedSubstring, t.Span, "a comment with %q is not safe: %s", sub, why)
+			return nil
+		}
+		comments = append(comments, &ir.Comment{Text: text})
+	}
+	var out []*ir.Spec
+	if d.Iptables != nil {
+		out = c.textJumps(k, d, name)
+	} else {
+		out = c.structuredJumps(k, d, name)
+	}
+	for _, s := range out {
+		for _, e := range xtables.Check(s, k.Table, k.Chain, k.Family) {
+			c.diags.Errorf(e.Code, d.Span, "%s", e.Message)
+		}
+		s.Matches = append(slices.Clone(comments), s.Matches...)
+	}
+	return out
+}
+
+// structuredJumps are the jumps of an anchor with a match, or with none.
+func (c *compilation) structuredJumps(k ir.ChainKey, d *dsl.Anchor, name string) []*ir.Spec {
 	in := lower.Rule{Span: d.Span, Label: "anchor " + name, Families: []ir.Family{k.Family}}
 	if !c.matches(&in, d.Match) {
 		return nil
@@ -146,32 +184,35 @@ func (c *compilation) jumps(k ir.ChainKey, d *dsl.Anchor, name string) []*ir.Spe
 		kind = "goto"
 	}
 	in.Action = &lower.Action{Kind: kind, Span: d.Jump.Span, Args: &lower.Value{Kind: lower.Scalar, Span: d.Jump.Span, Text: literal(d.Jump)}}
-	res, list := lower.Lower(in, c.context(ir.ChainKey{Family: k.Family, Table: k.Table, Chain: literal(d.Jump)}, in.Label))
+	target := ir.ChainKey{Family: k.Family, Table: k.Table, Chain: literal(d.Jump)}
+	res, list := lower.Lower(in, c.context(target, in.Label))
 	c.lowered(res, list, k.Family, in.Label, k.Chain)
 	if list.HasErrors() {
 		return nil
 	}
-	c.helperChains(ir.ChainKey{Family: k.Family, Table: k.Table, Chain: literal(d.Jump)}, res.Chains[k.Family], d.Span, in.Label)
-	comments := []ir.Match{&ir.Comment{Text: anchorComment + c.prog.Name}}
-	if d.Comment != nil {
-		text, ok := c.eval.string(d.Comment)
-		if !ok {
+	c.helperChains(target, res.Chains[k.Family], d.Span, in.Label)
+	return res.Rules[k.Family]
+}
+
+// textJumps are the jumps of an anchor whose condition is iptables text.
+func (c *compilation) textJumps(k ir.ChainKey, d *dsl.Anchor, name string) []*ir.Spec {
+	specs, parts, ok := c.parseText(k, d.Iptables, "anchor "+name)
+	if !ok {
+		return nil
+	}
+	for _, s := range specs {
+		switch {
+		case s.Target != nil:
+			c.diags.Errorf(diag.BadTarget, d.Iptables.Span, "the text of an anchor is a condition, and has no target").
+				WithHelp("leave -j out: the anchor jumps to %s", literal(d.Jump))
+			return nil
+		case len(s.Comments()) > 0:
+			c.textError(d.Iptables, parts, xtables.Error{Code: diag.RuleText, Message: "the text of an anchor is a condition, and holds no comment", Help: "write comment: beside it"})
 			return nil
 		}
-		if sub, why, found := c.prog.Catalogue.ReservedSubstring(text); found {
-			c.diags.Errorf(diag.ReservedSubstring, d.Comment.Span, "a comment with %q is not safe: %s", sub, why)
-			return nil
-		}
-		comments = append(comments, &ir.Comment{Text: text})
+		s.Target = &ir.Jump{Goto: d.Goto, Chain: literal(d.Jump)}
 	}
-	out := res.Rules[k.Family]
-	for _, s := range out {
-		for _, e := range xtables.Check(s, k.Table, k.Chain, k.Family) {
-			c.diags.Errorf(e.Code, d.Span, "%s", e.Message)
-		}
-		s.Matches = append(slices.Clone(comments), s.Matches...)
-	}
-	return out
+	return specs
 }
 
 // refs resolves after or before as far as that needs no host.
@@ -214,8 +255,7 @@ func (c *compilation) ref(r *dsl.Ref) (Ref, bool) {
 	out := Ref{Span: r.Span}
 	switch {
 	case r.Glob != nil:
-		out.Glob, out.Label = ruleGlob(r.Glob), globLabel(r.Glob)
-		return out, true
+		return c.refGlob(r, out)
 	case r.Chain != nil:
 		out.Label, out.Chain = literal(r.Chain), literal(r.Chain)
 		return out, true
@@ -262,17 +302,40 @@ func (c *compilation) declaredNames() []string {
 
 func (c *compilation) declaredName(name string) bool { return slices.Contains(c.declaredNames(), name) }
 
-func globLabel(g *dsl.RuleGlob) string {
+// refGlob resolves a reference by conditions. Values of expressions are globs like
+// any others; none of them may come out empty, which would ask for nothing.
+func (c *compilation) refGlob(r *dsl.Ref, out Ref) (Ref, bool) {
+	out.Glob = &participant.RuleGlob{}
+	g := r.Glob
 	var parts []string
 	for _, p := range []struct {
 		key string
 		t   *dsl.Text
-	}{{"comment", g.Comment}, {"text", g.Text}, {"target", g.Target}, {"in", g.In}, {"out", g.Out}, {"set", g.Set}} {
-		if p.t != nil {
-			parts = append(parts, fmt.Sprintf("%s: %s", p.key, literal(p.t)))
+		to  *string
+	}{
+		{"comment", g.Comment, &out.Glob.Comment},
+		{"text", g.Text, &out.Glob.Text},
+		{"target", g.Target, &out.Glob.Target},
+		{"in", g.In, &out.Glob.In},
+		{"out", g.Out, &out.Glob.Out},
+		{"set", g.Set, &out.Glob.Set},
+	} {
+		if p.t == nil {
+			continue
 		}
+		value, ok := c.eval.string(p.t)
+		if !ok {
+			return out, false
+		}
+		if value == "" {
+			c.diags.Errorf(diag.WrongType, p.t.Span, "%s is empty here, and would mean any rule", p.key)
+			return out, false
+		}
+		*p.to = value
+		parts = append(parts, p.key+": "+value)
 	}
-	return "{" + strings.Join(parts, ", ") + "}"
+	out.Label = "{" + strings.Join(parts, ", ") + "}"
+	return out, true
 }
 
 // ifMissingNames makes sure that each name in an ifMissing map is one of the

@@ -25,7 +25,7 @@ func (c *compilation) chain(f ir.Family, table string, d *dsl.Chain) {
 		return
 	}
 	ch := &Chain{Key: key, Span: d.Name.Span}
-	c.prog.Chains = append(c.prog.Chains, ch)
+	c.prog.addChain(ch)
 	for i, r := range d.Rules {
 		label := fmt.Sprintf("#%d", i+1)
 		if r.Name != nil {
@@ -80,22 +80,8 @@ func (c *compilation) rule(ch *Chain, r *dsl.Rule, label string) {
 // out here; that no family holds it is an error of the first one.
 func (c *compilation) text(ch *Chain, t *dsl.Text, span diag.Span, label string) {
 	c.eval.skip = nil
-	parts, ok := c.eval.template(t)
+	specs, parts, ok := c.parseText(ch.Key, t, "rule "+label)
 	if !ok {
-		return
-	}
-	specs, err := parseTemplate(parts, ch.Key)
-	if err != nil {
-		var e *xtables.Error
-		if !errors.As(err, &e) {
-			c.diags.Errorf(diag.RuleText, span, "%v", err)
-			return
-		}
-		if e.Code == diag.FamilyMismatch && c.otherFamilyHolds(ch, parts) {
-			c.note(diag.FamilyMismatch, span, "rule %s of %s is for %s only", label, ch.Key.Chain, other(ch.Key.Family))
-			return
-		}
-		c.textError(t, parts, *e)
 		return
 	}
 	for _, s := range specs {
@@ -110,6 +96,28 @@ func (c *compilation) text(ch *Chain, t *dsl.Text, span diag.Span, label string)
 	}
 }
 
+// parseText reads iptables text; what names whose it is. A text that only the
+// other family can hold is left out, with a note.
+func (c *compilation) parseText(k ir.ChainKey, t *dsl.Text, what string) ([]*ir.Spec, []xtables.TemplatePart, bool) {
+	parts, ok := c.eval.template(t)
+	if !ok {
+		return nil, nil, false
+	}
+	specs, err := parseTemplate(parts, k)
+	var e *xtables.Error
+	switch {
+	case err == nil:
+		return specs, parts, true
+	case !errors.As(err, &e):
+		c.diags.Errorf(diag.RuleText, t.Span, "%v", err)
+	case e.Code == diag.FamilyMismatch && c.otherFamilyHolds(k, parts):
+		c.note(diag.FamilyMismatch, t.Span, "%s of %s is for %s only", what, k.Chain, other(k.Family))
+	default:
+		c.textError(t, parts, *e)
+	}
+	return nil, nil, false
+}
+
 func other(f ir.Family) ir.Family {
 	if f == ir.IPv4 {
 		return ir.IPv6
@@ -119,8 +127,7 @@ func other(f ir.Family) ir.Family {
 
 // otherFamilyHolds tells whether the ruleset is for the other family too, and the
 // text is sayable there.
-func (c *compilation) otherFamilyHolds(ch *Chain, parts []xtables.TemplatePart) bool {
-	k := ch.Key
+func (c *compilation) otherFamilyHolds(k ir.ChainKey, parts []xtables.TemplatePart) bool {
 	k.Family = other(k.Family)
 	if !slices.Contains(c.prog.Families, k.Family) {
 		return false
@@ -185,8 +192,12 @@ func (c *compilation) structured(ch *Chain, r *dsl.Rule, label string) {
 	c.eval.skip = nil
 	in := lower.Rule{Span: r.Span, Label: label, Families: []ir.Family{ch.Key.Family}}
 	ok := c.matches(&in, r.Match)
-	if r.Comment != nil {
-		v, fine := c.eval.value(&dsl.Value{Kind: dsl.Scalar, Span: r.Comment.Span, Text: r.Comment})
+	if len(r.Comments) > 0 {
+		list := &dsl.Value{Kind: dsl.Sequence, Span: r.Comments[0].Span}
+		for _, t := range r.Comments {
+			list.Items = append(list.Items, &dsl.Value{Kind: dsl.Scalar, Span: t.Span, Text: t})
+		}
+		v, fine := c.eval.value(list)
 		in.Comment, ok = v, ok && fine
 	}
 	if r.Action != nil {
@@ -245,7 +256,7 @@ func (c *compilation) helperChains(k ir.ChainKey, chains []lower.HelperChain, sp
 		for _, s := range h.Specs {
 			c.add(hc, s, span, label)
 		}
-		c.prog.Chains = append(c.prog.Chains, hc)
+		c.prog.addChain(hc)
 	}
 }
 

@@ -73,7 +73,7 @@ func (c *compilation) where(e *dsl.Expr) *check.Expr {
 // itself.
 func (c *compilation) collectAllowed(k ir.ChainKey, d *dsl.Collect) bool {
 	switch {
-	case c.prog.Owns.Chain(k.Chain) || c.prog.declares(k.Chain):
+	case c.prog.OwnsChain(k.Chain):
 		c.diags.Errorf(diag.AdoptOwned, d.Chain.Span, "%s is a chain of this ruleset: it holds the rules that are declared, and nothing is collected in it", k.Chain).
 			WithHelp("leave the rule out of the chain's rules")
 		return false

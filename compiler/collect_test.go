@@ -322,3 +322,16 @@ func TestCollectInEachForm(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Nothing of others stands on an empty host: compile prints nothing for collect.
+func TestCollectOnAnEmptyHost(t *testing.T) {
+	prog, list := compile(t, collecting(`{chain: AGENT, where: "true", dropEmpty: true}`, `{chain: INPUT, where: "true"}`), compiler.CompileOptions{})
+	if err := list.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []ir.Variant{ir.IptablesNFT, ir.IptablesLegacy} {
+		if p := compiler.EmptyHost([]*compiler.Program{prog}, v); !p.Empty() || p.Diags.Len() > 0 || len(p.Views) > 0 {
+			t.Errorf("%s: %v, findings %v", v, p.Transaction, p.Diags.All())
+		}
+	}
+}

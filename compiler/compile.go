@@ -164,7 +164,7 @@ func ruleGlob(g *dsl.RuleGlob) *participant.RuleGlob {
 func (c *compilation) names() {
 	p, cat := c.prog, c.prog.Catalogue
 	if c.doc.Name != nil {
-		if sub, why, found := cat.ReservedSubstring(anchorComment + p.Name); found {
+		if sub, why, found := cat.ReservedSubstring(AnchorComment + p.Name); found {
 			c.diags.Errorf(diag.ReservedSubstring, c.doc.Name.Span, "a ruleset's name stands in its jumps' comments, and %s", why).
 				WithHelp("use a name without %q", sub)
 		}
@@ -193,13 +193,17 @@ func (c *compilation) names() {
 			p.Owns.Sets = append(p.Owns.Sets, g.Literal())
 		}
 	}
+	var owned *ir.Globs
+	if c.doc.Owns != nil {
+		owned = ir.NewGlobs(literals(c.doc.Owns.Chains))
+	}
 	for _, t := range c.doc.Tables {
 		for _, ch := range t.Chains {
 			name := literal(ch.Name)
 			if !c.mayOwn(ch.Name) {
 				continue
 			}
-			if o := c.doc.Owns; o != nil && o.HasChains && !slices.ContainsFunc(o.Chains, func(g *dsl.Text) bool { return ir.MatchGlob(g.Literal(), name) }) {
+			if o := c.doc.Owns; o != nil && o.HasChains && !owned.Match(name) {
 				c.diags.Errorf(diag.NotOwned, ch.Name.Span, "chain %s is declared, but no entry of owns.chains matches it", name)
 			}
 			if c.doc.Owns == nil || !c.doc.Owns.HasChains {
@@ -212,6 +216,37 @@ func (c *compilation) names() {
 	}
 	slices.Sort(p.Owns.Chains)
 	p.Owns.Chains = slices.Compact(p.Owns.Chains)
+	p.owned = ir.NewGlobs(p.Owns.Chains)
+	c.killed()
+}
+
+// killed warns of names that a ruleset takes over from a program although somebody
+// deletes every rule that holds them: the rules go away with those of the program.
+// Other names of that kind are refused.
+func (c *compilation) killed() {
+	o := c.doc.Owns
+	if o == nil {
+		return
+	}
+	for _, r := range o.Replaces {
+		said := map[string]bool{}
+		for _, name := range c.prog.Owns.Chains {
+			sub, why, found := c.prog.Catalogue.ReservedSubstring(name)
+			if !found || said[sub] || !c.replaces(name, r.Literal()) {
+				continue
+			}
+			said[sub] = true
+			c.diags.Warnf(diag.ReservedSubstring, r.Span, "%s keeps the names of %s, and with them what others do to them: %s", c.prog.Name, r.Literal(), why).
+				WithHelp("where that program runs no more, choose names without %q; until then expect the rules to be deleted, and apply again", sub)
+		}
+	}
+}
+
+// replaces tells whether a name or glob is a program's that the ruleset replaces.
+func (c *compilation) replaces(name, program string) bool {
+	others := slices.DeleteFunc(slices.Clone(c.prog.Owns.Replaces), func(s string) bool { return s == program })
+	who, reserved := c.prog.Catalogue.ReservedName(name, others...)
+	return reserved && who == program
 }
 
 // mayOwn tells whether a chain name or glob may be ours, and reports if not.
@@ -299,7 +334,7 @@ func (c *compilation) lint() {
 		byHook[a.Key] = append(byHook[a.Key], place.Anchor{
 			Name: a.Name, Span: a.Span, Text: a.Rule.Text, Adopt: a.Adopt, Force: a.Force, At: a.At,
 			Participant: adoptedFrom(c.prog.Catalogue, a),
-			After:       staticRefs(c.prog.Catalogue, a.After), Before: staticRefs(c.prog.Catalogue, a.Before),
+			After:       c.staticRefs(a.After), Before: c.staticRefs(a.Before),
 		})
 	}
 	for _, k := range keys {
@@ -307,6 +342,7 @@ func (c *compilation) lint() {
 	}
 	c.neighbourDiscovery()
 	c.marks()
+	c.killedRules()
 }
 
 func adoptedFrom(cat *participant.Catalogue, a *Anchor) string {
@@ -316,13 +352,17 @@ func adoptedFrom(cat *participant.Catalogue, a *Anchor) string {
 	return cat.ChainOwner(a.Target)
 }
 
-// staticRefs are references without a host: who is meant, and nothing more.
-func staticRefs(cat *participant.Catalogue, refs []Ref) []place.Ref {
+// staticRefs are references without a host: who is meant, and nothing more. A
+// program whose place the ruleset takes moves nothing any more.
+func (c *compilation) staticRefs(refs []Ref) []place.Ref {
 	var out []place.Ref
 	for _, r := range refs {
 		p := place.Ref{Label: r.Label, Span: r.Span, IfMissing: r.IfMissing, Participant: r.Participant, Tail: r.Tail, Chain: r.Chain}
 		if r.Chain != "" {
-			p.Participant = cat.ChainOwner(r.Chain)
+			p.Participant = c.prog.Catalogue.ChainOwner(r.Chain)
+		}
+		if slices.Contains(c.prog.Owns.Replaces, p.Participant) {
+			p.Participant = ""
 		}
 		out = append(out, p)
 	}
@@ -385,7 +425,29 @@ func narrow(s *ir.Spec) bool {
 	return false
 }
 
-// marks warns of mark bits that another program uses.
+// killedRules warns of rules that clean-up scripts delete for what stands in their text:
+// an accept that goes while the drop behind it stays cuts a host off.
+func (c *compilation) killedRules() {
+	warn := func(chain string, r *ir.Rule) {
+		if sub, why, found := c.prog.Catalogue.KilledRule(r.Text); found {
+			c.diags.Warnf(diag.ReservedSubstring, r.Origin, "this rule of %s will not survive with %q in its text: %s", chain, sub, why)
+		}
+	}
+	for _, ch := range c.prog.Chains {
+		for _, r := range ch.Rules {
+			// A jump to another program's chain is refused for what it is.
+			if c.prog.Catalogue.ChainOwner(r.Rule.JumpTarget()) == "" {
+				warn(ch.Key.Chain, r.Rule)
+			}
+		}
+	}
+	for _, a := range c.prog.Anchors {
+		warn(a.Key.Chain, a.Rule)
+	}
+}
+
+// marks warns of mark bits that another program uses, but not of those of a program
+// whose place the ruleset takes.
 func (c *compilation) marks() {
 	for _, ch := range c.prog.Chains {
 		for _, r := range ch.Rules {
@@ -396,7 +458,9 @@ func (c *compilation) marks() {
 			if !ok {
 				continue
 			}
-			owners := c.prog.Catalogue.MarkOwners(m.Value, m.Mask)
+			owners := slices.DeleteFunc(c.prog.Catalogue.MarkOwners(m.Value, m.Mask), func(o participant.MarkOwner) bool {
+				return slices.Contains(c.prog.Owns.Replaces, o.Participant)
+			})
 			if len(owners) == 0 {
 				continue
 			}

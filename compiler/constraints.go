@@ -161,19 +161,27 @@ func portsText(list []ir.PortRange) string {
 	return strings.Join(out, ",")
 }
 
-// constraints evaluates every constraint on the prediction. Nothing is evaluated
-// if the plan has errors already: there is no prediction then.
+// constraints evaluates every constraint on the prediction. If the plan has errors
+// there is none: then those count that ask for nothing but the host as it is. They
+// often say why the plan is not possible, in the words of who wrote the ruleset.
 func (pl *planner) constraints() {
-	if pl.diags().HasErrors() || pl.opt.Remove || pl.opt.emptyHost {
+	if pl.opt.Remove || pl.opt.emptyHost {
 		return
+	}
+	pl.plan.liveOnly = pl.diags().HasErrors()
+	if pl.plan.liveOnly && len(pl.families) == 0 {
+		return // nothing of the host is known
 	}
 	live := pl.host(pl.snap.State, pl.plan.attributionLive)
 	planned := live
-	if pl.plan.Planned != pl.snap.State {
+	if !pl.plan.liveOnly && pl.plan.Planned != pl.snap.State {
 		planned = pl.host(pl.plan.Planned, pl.plan.attributionPlanned)
 	}
 	for _, p := range pl.programs {
 		for _, c := range p.Constraints {
+			if pl.plan.liveOnly && (c.Check.That.Uses("planned") || c.Check.When != nil && c.Check.When.Uses("planned")) {
+				continue
+			}
 			act := p.act
 			act.Live, act.Planned = live, planned
 			pl.constraint(p, c, check.EvalConstraint(context.Background(), &c.Check, act, pl.families))
@@ -181,10 +189,21 @@ func (pl *planner) constraints() {
 	}
 }
 
+// judged is what the constraints were evaluated on, for people.
+func (p *Plan) judged() string {
+	if p.liveOnly {
+		return "the host as it is"
+	}
+	return "what is predicted"
+}
+
 func (pl *planner) constraint(p *Program, c *Constraint, out check.Outcome) {
 	r := ConstraintResult{
 		Ruleset: p.Name, Name: c.Check.Name, Span: c.Span, Holds: out.Holds, Skipped: out.Skipped,
 		Warning: c.Check.Severity == diag.Warning, Message: c.Check.Message, Shown: out.Values,
+	}
+	if pl.plan.liveOnly && !out.Known() {
+		return // not worth reading more for: nothing will be written
 	}
 	for _, k := range out.Asked {
 		if !slices.Contains(pl.plan.Asked, k) {

@@ -11,12 +11,15 @@ import (
 	"hookline/dsl/diag"
 )
 
-// anchorComment is the beginning of the comment on every jump of ours; the
+// AnchorComment is the beginning of the comment on every jump of ours; the
 // ruleset's name follows.
-const anchorComment = "hookline:"
+const AnchorComment = "hookline:"
 
 // Fields is how the compiler decodes rules for recognition.
 func Fields(f ir.Family, r *ir.Rule) recognize.Fields {
+	if r.Native != nil {
+		return recognize.FromNative(r.Native)
+	}
 	return recognize.FromSpec(xtables.DecodeRule(r, f), r.Text)
 }
 
@@ -52,11 +55,6 @@ func (pl *planner) hook(t *tablePlan, h *hookPlan) bool {
 		h.input.Rules = append(h.input.Rules, live)
 	}
 	if !ours {
-		return false
-	}
-	if h.live.Unreadable != "" && len(h.anchors) > 0 {
-		pl.diags().Errorf(diag.UnreadableTable, h.anchors[0].Span, "chain %s of table %s of %s cannot be read: %s",
-			h.key.Chain, h.key.Table, h.key.Family, h.live.Unreadable)
 		return false
 	}
 	for i := range h.input.Rules {
@@ -101,34 +99,11 @@ func (pl *planner) isOurs(ruleset string) bool {
 // rulesetOf is the name in the rule's own comment, or "".
 func rulesetOf(s *ir.Spec) string {
 	for _, c := range s.Comments() {
-		if name, ok := strings.CutPrefix(c, anchorComment); ok {
+		if name, ok := strings.CutPrefix(c, AnchorComment); ok {
 			return name
 		}
 	}
 	return ""
-}
-
-// nativeRules reports that native nft rules stand in a chain that the rulesets
-// need. A jump that is in bounds may stay beside them, and the places of rules
-// that iptables can read still show that; nothing is put in, moved or deleted.
-func (pl *planner) nativeRules(h *hookPlan) {
-	var d *diag.Diagnostic
-	if h.output.Changed() {
-		d = pl.diags().Errorf(diag.NativeRules, h.anchors[0].Span,
-			"%s holds native nft rules, which iptables misreads: nothing can be placed in it", h.key)
-	} else {
-		d = pl.diags().Warnf(diag.NativeRules, h.anchors[0].Span,
-			"%s holds native nft rules, which iptables misreads; what is ours stands within its bounds and is left alone", h.key)
-	}
-	for i, r := range h.live.Rules {
-		if r.Native != nil {
-			who := ""
-			if a := pl.rec.Rule(h.key, i); a.Participant != "" {
-				who = ", probably by " + a.Participant
-			}
-			d.Note(r.Origin, "rule %d, handle %d: %s%s", i+1, r.Native.Handle, r.Native.Expr, who)
-		}
-	}
 }
 
 // ownAnchors adds our own anchors to the input and finds their standing copies.
@@ -139,7 +114,7 @@ func (pl *planner) ownAnchors(h *hookPlan, specs []*ir.Spec) map[int]bool {
 			continue
 		}
 		want := xtables.KeyNoComment(a.Rule.Spec, h.key.Family)
-		in := place.Anchor{Name: a.Name, Span: a.Span, Text: a.Rule.Text, At: a.At, Collapse: true, Force: a.Force}
+		in := place.Anchor{Name: a.Name, Span: a.Span, Text: a.Rule.Text, At: a.At, Collapse: a.Collapse, Force: a.Force}
 		for i, s := range specs {
 			if s != nil && !claimed[i] && !pl.elsewhere(s) && xtables.KeyNoComment(s, h.key.Family) == want {
 				claimed[i] = true

@@ -4,49 +4,129 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 
 	"hookline/dsl/diag"
 )
 
-// commentLimit is what a pull request comment holds, in characters.
-const commentLimit = 65536
+// commentLimit is how many characters the Markdown of a run has at most: what a
+// comment on GitHub holds, 65,536, less room for what a workflow writes around it.
+const commentLimit = 65000
 
 // WriteMarkdown prints plans as one pull request comment of at most limit
-// characters; 0 means what GitHub takes. What does not fit is left out from the
-// end of the longest part first, and the text says what.
+// characters; 0 means commentLimit. Several plans begin with a table of how each
+// ends. What does not fit is left out from the longest plan first, and the text
+// says what.
 func WriteMarkdown(w io.Writer, plans []*Plan, limit int) error {
 	if limit <= 0 {
 		limit = commentLimit
 	}
-	for detail := 2; ; detail-- {
-		var b strings.Builder
-		for _, p := range plans {
-			p.markdown(&b, detail)
-		}
-		s := b.String()
-		if len([]rune(s)) <= limit {
-			_, err := io.WriteString(w, s)
-			return err
-		}
-		if detail == 0 {
-			note := "\n\n_The rest does not fit into a comment and is left out; `hookline plan` prints all of it._\n"
-			runes := []rune(s)
-			cut := string(runes[:limit-len([]rune(note))-4])
-			if i := strings.LastIndexByte(cut, '\n'); i > 0 {
-				cut = cut[:i]
-			}
-			if strings.Count(cut, "\n```")%2 == 1 {
-				cut += "\n```"
-			}
-			_, err := io.WriteString(w, cut+note)
-			return err
-		}
+	head := overview(plans)
+	parts := make([]string, len(plans))
+	detail := make([]int, len(plans))
+	size := utf8.RuneCountInString(head)
+	for i, p := range plans {
+		detail[i] = fullDetail
+		parts[i] = p.markdown(detail[i])
+		size += utf8.RuneCountInString(parts[i])
 	}
+	for size > limit {
+		longest := -1
+		for i := range plans {
+			if detail[i] > 0 && (longest < 0 || len(parts[i]) > len(parts[longest])) {
+				longest = i
+			}
+		}
+		if longest < 0 {
+			break
+		}
+		detail[longest]--
+		size -= utf8.RuneCountInString(parts[longest])
+		parts[longest] = plans[longest].markdown(detail[longest])
+		size += utf8.RuneCountInString(parts[longest])
+	}
+	_, err := io.WriteString(w, cut(head+strings.Join(parts, "\n"), limit))
+	return err
 }
 
-// markdown writes one plan. Detail 2 shows everything, 1 leaves out owned chains'
+// cut ends a Markdown text behind a line, outside of a code block, so that it has
+// at most limit characters with the sentence that says so.
+func cut(s string, limit int) string {
+	runes := []rune(s)
+	if len(runes) <= limit {
+		return s
+	}
+	note := "\n\n_The rest does not fit into a comment and is left out; `hookline plan` prints all of it._\n"
+	kept := string(runes[:max(0, limit-len([]rune(note))-len("\n```"))])
+	if i := strings.LastIndexByte(kept, '\n'); i > 0 {
+		kept = kept[:i]
+	}
+	if strings.Count(kept, "\n```")%2 == 1 {
+		kept += "\n```"
+	}
+	return kept + note
+}
+
+// overview is a table of how each of several plans ends; empty for one.
+func overview(plans []*Plan) string {
+	if len(plans) < 2 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("| recorded in | plan | add | change | move | remove |\n| --- | --- | ---: | ---: | ---: | ---: |\n")
+	for _, p := range plans {
+		var n TableCount
+		for _, c := range p.Counts() {
+			n.Added, n.Changed, n.Moved, n.Removed = n.Added+c.Added, n.Changed+c.Changed, n.Moved+c.Moved, n.Removed+c.Removed
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %d | %d | %d | %d |\n", cell(inline(p.Source)), p.verdict(), n.Added, n.Changed, n.Moved, n.Removed)
+	}
+	b.WriteString("\n")
+	return b.String()
+}
+
+// verdict is a plan's result in a few words.
+func (p *Plan) verdict() string {
+	switch {
+	case p.Diags.HasErrors() && ExitCode(p.Diags) == 3:
+		return "**a placement or a constraint does not hold**"
+	case p.Diags.HasErrors():
+		return "**errors**"
+	case p.Empty():
+		return "nothing to do"
+	}
+	return "changes"
+}
+
+// Unplanned stands for the plan that could not be made against a recorded
+// snapshot, because of what the list says. It can be printed as Markdown, and
+// nothing else can be done with it.
+func Unplanned(source string, list *diag.List) *Plan {
+	return &Plan{Source: source, Diags: list}
+}
+
+// WriteMarkdownFindings prints findings that are not about a host, under a title,
+// as a pull request comment.
+func WriteMarkdownFindings(w io.Writer, title string, list *diag.List) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "### hookline: %s\n", title)
+	markdownDiags(&b, list)
+	_, err := io.WriteString(w, cut(b.String(), commentLimit))
+	return err
+}
+
+// fullDetail shows everything.
+const fullDetail = 2
+
+// markdown is one plan. Detail 2 shows everything, 1 leaves out owned chains'
 // rules, 0 the shared chains too.
-func (p *Plan) markdown(b *strings.Builder, detail int) {
+func (p *Plan) markdown(detail int) string {
+	b := &strings.Builder{}
+	if p.Variant == "" {
+		fmt.Fprintf(b, "### hookline: no plan for `%s`\n", inline(p.Source))
+		markdownDiags(b, p.Diags)
+		return b.String()
+	}
 	var names []string
 	for _, r := range p.Rulesets {
 		names = append(names, fmt.Sprintf("`%s` %s", r.Name, r.Version))
@@ -65,14 +145,14 @@ func (p *Plan) markdown(b *strings.Builder, detail int) {
 		b.WriteString("Nothing to do: the host is as declared.\n")
 	}
 	for _, n := range p.Notes {
-		fmt.Fprintf(b, "\n> %s\n", inline(n))
+		fmt.Fprintf(b, "\n> %s\n", escape(n))
 	}
 	p.markdownCounts(b)
-	p.markdownDiags(b)
+	markdownDiags(b, p.Diags)
 	p.markdownConstraints(b)
 	if detail == 0 {
 		b.WriteString("\n_The chains do not fit into a comment and are left out; `hookline plan` prints them._\n")
-		return
+		return b.String()
 	}
 	for _, v := range p.Views {
 		if !v.Changed {
@@ -106,8 +186,14 @@ func (p *Plan) markdown(b *strings.Builder, detail int) {
 	}
 	if detail == 1 {
 		b.WriteString("\n_The rules of owned chains do not fit into a comment and are left out; `hookline plan` prints them._\n")
-		return
+		return b.String()
 	}
+	p.markdownOwned(b)
+	return b.String()
+}
+
+// markdownOwned writes the changes in chains that are not shown whole.
+func (p *Plan) markdownOwned(b *strings.Builder) {
 	var body strings.Builder
 	last := ""
 	for _, c := range p.Changes {
@@ -141,21 +227,19 @@ func (p *Plan) markdownCounts(b *strings.Builder) {
 	for _, c := range counts {
 		fmt.Fprintf(b, "| %s | %d | %d | %d | %d |\n", c.Key, c.Added, c.Changed, c.Moved, c.Removed)
 	}
-	fmt.Fprintf(b, "\n%s, each atomic for its table.\n", count(len(p.Commits()), "commit"))
+	if n := len(p.Commits()); n > 0 {
+		fmt.Fprintf(b, "\n%s, each atomic for its table.\n", count(n, "commit"))
+	}
 }
 
-func (p *Plan) markdownDiags(b *strings.Builder) {
-	for _, d := range p.Diags.All() {
+func markdownDiags(b *strings.Builder, list *diag.List) {
+	for _, d := range list.All() {
 		if d.Severity == diag.Info {
 			continue
 		}
-		fmt.Fprintf(b, "\n- **%s** `%s` %s (`%s`)\n", d.Severity, inline(d.Span.String()), escape(d.Message), d.Code)
+		fmt.Fprintf(b, "\n- **%s** %s%s (`%s`)\n", d.Severity, placeCode(d.Span), escape(d.Message), d.Code)
 		for _, n := range d.Notes {
-			if !n.Span.IsZero() {
-				fmt.Fprintf(b, "  - `%s` %s\n", inline(n.Span.String()), escape(n.Message))
-			} else {
-				fmt.Fprintf(b, "  - %s\n", escape(n.Message))
-			}
+			fmt.Fprintf(b, "  - %s%s\n", placeCode(n.Span), escape(n.Message))
 		}
 		if d.Help != "" {
 			fmt.Fprintf(b, "  - help: %s\n", escape(d.Help))
@@ -163,31 +247,43 @@ func (p *Plan) markdownDiags(b *strings.Builder) {
 	}
 }
 
+// placeCode is a place as code, with a space behind it; empty for no place.
+func placeCode(s diag.Span) string {
+	if s.IsZero() {
+		return ""
+	}
+	return "`" + inline(s.String()) + "` "
+}
+
 func (p *Plan) markdownConstraints(b *strings.Builder) {
 	if len(p.Constraints) == 0 {
 		return
 	}
-	b.WriteString("\n| constraint | on what is predicted |\n| --- | --- |\n")
+	fmt.Fprintf(b, "\n| constraint | on %s |\n| --- | --- |\n", p.judged())
 	for _, c := range p.Constraints {
 		word := "holds"
 		switch {
 		case c.Skipped:
 			word = "does not apply"
 		case c.Error != "":
-			word = "cannot be told: " + c.Error
+			word = "cannot be told: " + escape(c.Error)
 		case !c.Holds && c.Warning:
-			word = "does not hold (warning): " + c.Message
+			word = "does not hold (warning): " + escape(c.Message)
 		case !c.Holds:
-			word = "**does not hold**: " + c.Message
+			word = "**does not hold**: " + escape(c.Message)
 		}
 		if !c.Holds && !c.Skipped {
 			for _, s := range c.Shown {
-				word += fmt.Sprintf("<br>`%s` = `%s`", inline(showExpr(s)), inline(s.Value))
+				word += fmt.Sprintf("<br>`%s` = `%s`", cell(inline(showExpr(s))), cell(inline(s.Value)))
 			}
 		}
-		fmt.Fprintf(b, "| %s | %s |\n", escape(c.Name), strings.ReplaceAll(word, "|", "\\|"))
+		fmt.Fprintf(b, "| %s | %s |\n", escape(c.Name), word)
 	}
 }
+
+// cell makes code safe in a table, where a stroke ends the cell even between
+// backquotes.
+func cell(code string) string { return strings.ReplaceAll(code, "|", "\\|") }
 
 // fence writes a code block that its content cannot end.
 func fence(b *strings.Builder, body string) {

@@ -51,7 +51,7 @@ func (pl *planner) writeChains(t *tablePlan) {
 	var ensure, fill []ir.Op
 	for _, c := range t.wants {
 		rules := pl.chainRules(t, c)
-		live := t.live.Chain(c.Key.Chain)
+		live := t.standing[c.Key.Chain]
 		if live != nil && !live.Read && live.Unreadable == "" {
 			pl.diags().Errorf(diag.NotInSnapshot, c.Span, "chain %s was not read", c.Key)
 			continue
@@ -193,7 +193,7 @@ func (pl *planner) chainChanges(c *Chain, live *ir.Chain, rules []ChainRule) boo
 	for i, r := range stands {
 		old[i] = r.Text
 		if r.Native != nil {
-			old[i] = "native nft rule: " + r.Native.Expr
+			old[i] = nativeMark + r.Native.String()
 		}
 	}
 	for _, e := range diffLines(old, pl.spelledAs(c.Key.Family, rules, stands)) {

@@ -3,6 +3,7 @@ package compiler
 import (
 	"errors"
 	"slices"
+	"strings"
 
 	"hookline/compiler/ir"
 	"hookline/compiler/participant"
@@ -44,7 +45,7 @@ func (pl *planner) checkOverlap() bool {
 func Overlaps(programs []*Program, list *diag.List) {
 	for i, p := range programs {
 		for _, q := range programs {
-			placedWith(p, q.Name, func(chain string) bool { return q.Owns.Chain(chain) || q.declares(chain) }, list)
+			placedWith(p, q.Name, q.OwnsChain, list)
 		}
 		for _, q := range programs[:i] {
 			adoptedTwice(p, q, list)
@@ -53,7 +54,7 @@ func Overlaps(programs []*Program, list *diag.List) {
 					Note(q.Span, "the other one is here")
 				continue
 			}
-			if name := overlap(p, slices.Concat(q.Owns.Chains, q.names())); name != "" {
+			if name := overlap(p, slices.Concat(q.Owns.Chains, q.DeclaredNames())); name != "" {
 				list.Errorf(diag.OwnershipOverlap, p.Span, "rulesets %s and %s both own %s", p.Name, q.Name, name).
 					Note(q.Span, "%s is here", q.Name)
 			}
@@ -97,22 +98,11 @@ func adoptedTwice(p, q *Program, list *diag.List) {
 	}
 }
 
-// names are the declared chains' names.
-func (p *Program) names() []string {
-	var out []string
-	for _, c := range p.Chains {
-		if !slices.Contains(out, c.Key.Chain) {
-			out = append(out, c.Key.Chain)
-		}
-	}
-	return out
-}
-
 // overlap finds a name or glob of the list that meets a name or glob of the
 // program.
 func overlap(p *Program, globs []string) string {
 	for _, g := range globs {
-		for _, own := range slices.Concat(p.Owns.Chains, p.names()) {
+		for _, own := range slices.Concat(p.Owns.Chains, p.DeclaredNames()) {
 			if participant.Meet(own, g) {
 				return g
 			}
@@ -144,16 +134,9 @@ func (pl *planner) checkOtherVariant() {
 			}
 		}
 	}
-	there := holdings(pl.snap.Others)
-	if there.empty() {
-		return
+	if there := holdings(pl.snap.Others); !there.empty() {
+		pl.mixedBackends(other, there)
 	}
-	d := pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %s stand beside the %s ones, with %s, that the plan is for",
-		other, there, pl.snap.Variant, holdings(pl.snap.State))
-	if who := recognize.New(pl.cat, Fields).State(pl.snap.Others).Present(); len(who) > 0 {
-		d.Note(diag.Span{}, "in %s there is something of %s", other, and(who))
-	}
-	d.WithHelp("packets pass both: nothing here is placed among those rules")
 }
 
 // holding is how much a state holds beyond empty built-in chains. What is known
@@ -190,3 +173,32 @@ func (h holding) String() string {
 	}
 	return s
 }
+
+// mixedBackends warns of what stands in the other variant's tables, and says who
+// wrote it. Programs that write without chains of their own leave rules in
+// built-in chains only (flannel before 0.20).
+func (pl *planner) mixedBackends(other ir.Variant, there holding) {
+	d := pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %s stand beside the %s ones, with %s, that the plan is for: packets go through both",
+		other, there, pl.snap.Variant, holdings(pl.snap.State))
+	named := 0
+	for _, f := range recognize.New(pl.cat, Fields).State(pl.snap.Others).Participants(nil) {
+		var what []string
+		if f.Chains > 0 {
+			what = append(what, count(f.Chains, "chain"))
+		}
+		if f.Rules > 0 {
+			what = append(what, count(f.Rules, "rule"))
+		}
+		if len(what) > 0 {
+			d.Note(diag.Span{}, "of these, %s: %s", f.Name, strings.Join(what, ", "))
+		}
+		named += f.Rules
+	}
+	if rest := there.rules - named; named > 0 && rest > 0 {
+		d.Note(diag.Span{}, "of these, unknown: %s", count(rest, "rule"))
+	}
+	d.WithHelp("nothing is planned there; %s shows it, and what nobody uses any more is best deleted", saveTool(other))
+}
+
+// saveTool is the tool that prints a variant's tables.
+func saveTool(v ir.Variant) string { return string(v) + "-save" }

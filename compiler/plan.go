@@ -83,8 +83,9 @@ type Plan struct {
 	// removal leaves as it is, one sentence each.
 	LeftAsIs []string
 
-	// removal tells that nothing of the rulesets is to stand.
-	removal bool
+	// removal tells that nothing of the rulesets is to stand, liveOnly that errors kept
+	// constraints on the prediction from being evaluated.
+	removal, liveOnly bool
 
 	attributionLive, attributionPlanned *recognize.Table
 	owns                                func(chain string) bool
@@ -139,12 +140,14 @@ type planner struct {
 
 // tablePlan is the work on one table of one family.
 type tablePlan struct {
-	key   ir.TableKey
-	live  *ir.Table // nil if absent
-	wants []*Chain  // declared chains of this table
-	stale []*ir.Chain
-	given []*ir.Chain // chains given to users, no longer declared: emptied
-	hooks []*hookPlan
+	key  ir.TableKey
+	live *ir.Table // nil if absent
+	// standing are the chains of live by name.
+	standing map[string]*ir.Chain
+	wants    []*Chain // declared chains of this table
+	stale    []*ir.Chain
+	given    []*ir.Chain // chains given to users, no longer declared: emptied
+	hooks    []*hookPlan
 	// collects choose rules of others; chosen are the rules that go, by chain and
 	// index, emptied the chains that go with them.
 	collects []*Collect
@@ -282,7 +285,7 @@ func (pl *planner) mergeCatalogues() bool {
 // ownerOf finds the program whose chain this is; nil for a foreign chain.
 func (pl *planner) ownerOf(chain string) *Program {
 	for _, p := range pl.programs {
-		if p.Owns.Chain(chain) || p.declares(chain) {
+		if p.OwnsChain(chain) {
 			return p
 		}
 	}
@@ -352,6 +355,12 @@ func (pl *planner) table(k ir.TableKey) {
 		foreignRefs: map[string][]ruleAt{},
 	}
 	anchors := pl.anchorsHere(pl.placed(k))
+	if t.live != nil {
+		t.standing = make(map[string]*ir.Chain, len(t.live.Chains))
+		for _, c := range t.live.Chains {
+			t.standing[c.Name] = c
+		}
+	}
 	needed := len(t.wants) > 0 || len(anchors) > 0 || len(t.collects) > 0
 	if t.live != nil && t.live.Unreadable != "" {
 		if needed {
@@ -364,10 +373,12 @@ func (pl *planner) table(k ir.TableKey) {
 			default:
 				at = t.collects[0].Span
 			}
-			pl.diags().Errorf(diag.UnreadableTable, at, "table %s of %s cannot be read: %s", k.Name, k.Family, t.live.Unreadable).
-				WithHelp("a program wrote native nft rules into it; see who with `nft -a list table %s %s`", nftFamily(k.Family), k.Name)
+			d := pl.diags().Errorf(diag.UnreadableTable, at, "table %s of %s cannot be read: %s", k.Name, k.Family, t.live.Unreadable).
+				WithHelp("%s", unreadableHelp(k))
+			pl.noteNatives(d, pl.tableNatives(k))
 		} else {
-			pl.diags().Warnf(diag.UnreadableTable, diag.Span{}, "table %s of %s cannot be read, and nothing is planned in it: %s", k.Name, k.Family, t.live.Unreadable)
+			d := pl.diags().Warnf(diag.UnreadableTable, diag.Span{}, "table %s of %s cannot be read, and nothing is planned in it: %s", k.Name, k.Family, t.live.Unreadable)
+			pl.noteNatives(d, pl.tableNatives(k))
 		}
 		return
 	}
@@ -384,12 +395,16 @@ func (pl *planner) table(k ir.TableKey) {
 
 // findOwned lists the owned chains that stand and are not declared.
 func (pl *planner) findOwned(t *tablePlan) {
+	wanted := map[string]bool{}
+	for _, c := range t.wants {
+		wanted[c.Key.Chain] = true
+	}
 	for _, c := range t.live.Chains {
 		if ir.IsBuiltin(t.key.Name, c.Name) || !pl.owned(c.Name) {
 			continue
 		}
 		pl.plan.Owned = append(pl.plan.Owned, ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: c.Name})
-		if slices.ContainsFunc(t.wants, func(w *Chain) bool { return w.Key.Chain == c.Name }) {
+		if wanted[c.Name] {
 			continue
 		}
 		if given(pl.cat, c.Name) {
@@ -457,9 +472,7 @@ func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 		}
 		live, err := pl.snap.State.Lookup(k)
 		if err != nil {
-			if len(h.anchors) > 0 {
-				pl.diags().Errorf(diag.NotInSnapshot, h.anchors[0].Span, "%v", err)
-			}
+			pl.unreadHook(t, h, err)
 			continue
 		}
 		h.live = live
@@ -472,6 +485,24 @@ func (pl *planner) findHooks(t *tablePlan, anchors []*Anchor) {
 		if pl.hook(t, h) {
 			t.hooks = append(t.hooks, h)
 		}
+	}
+}
+
+// unreadHook reports that a shared chain in which anchors are wanted was not read.
+func (pl *planner) unreadHook(t *tablePlan, h *hookPlan, err error) {
+	if len(h.anchors) == 0 {
+		return
+	}
+	c := t.live.Chain(h.key.Chain)
+	if t.live == nil || c == nil || c.Unreadable == "" {
+		pl.diags().Errorf(diag.NotInSnapshot, h.anchors[0].Span, "%v", err)
+		return
+	}
+	d := pl.diags().Errorf(diag.UnreadableTable, h.anchors[0].Span, "chain %s of table %s of %s cannot be read: %s",
+		h.key.Chain, h.key.Table, h.key.Family, c.Unreadable)
+	if natives := pl.rec.NativesIn(h.key); len(natives) > 0 {
+		d.WithHelp("%s", unreadableHelp(h.key.TableKey()))
+		pl.noteNatives(d, natives)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -167,7 +168,7 @@ func TestMarkdownFits(t *testing.T) {
 		}
 		most := limit
 		if most == 0 {
-			most = 65536
+			most = 65000 // what a comment takes, with room for what a workflow puts around it
 		}
 		text := b.String()
 		if n := len([]rune(text)); n > most {
@@ -178,6 +179,52 @@ func TestMarkdownFits(t *testing.T) {
 		}
 		if strings.Count(text, "\n```")%2 != 0 {
 			t.Errorf("limit %d: a code block stays open", limit)
+		}
+	}
+}
+
+// Of several plans the longest is shortened first: a node with little to show is
+// shown whole beside one with thousands of rules, and the table ahead of them
+// names all, also those of which nothing else fits.
+func TestMarkdownOfSeveralFits(t *testing.T) {
+	var rules strings.Builder
+	for i := range 2000 {
+		fmt.Fprintf(&rules, ", \"-p tcp --dport %d -j ACCEPT\"", i+1000)
+	}
+	big := plan(t, ir.IptablesNFT, node, strings.Replace(site, `--dport 443 -j ACCEPT"`, `--dport 443 -j ACCEPT"`+rules.String(), 1))
+	small := plan(t, ir.IptablesNFT, node, site)
+	big.Source, small.Source = "snapshots/big", "snapshots/small"
+	var b, alone bytes.Buffer
+	if err := compiler.WriteMarkdown(&b, []*compiler.Plan{big, small}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := compiler.WriteMarkdown(&alone, []*compiler.Plan{small}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasSuffix(b.String(), alone.String()) {
+		t.Errorf("the small plan is not shown whole:\n%s", b.String())
+	}
+	if n := utf8.RuneCountInString(b.String()); n > 65000 || strings.Count(b.String(), "left out") != 1 {
+		t.Errorf("%d characters, %d sentences about what is left out: want at most 65000 and one", n, strings.Count(b.String(), "left out"))
+	}
+
+	many := make([]*compiler.Plan, 400)
+	for i := range many {
+		p := *small
+		p.Source = fmt.Sprintf("snapshots/node-%d", i)
+		many[i] = &p
+	}
+	many[7] = compiler.Unplanned("snapshots/node-7", big.Diags)
+	b.Reset()
+	if err := compiler.WriteMarkdown(&b, many, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := utf8.RuneCountInString(b.String()); n > 65000 {
+		t.Errorf("%d characters for 400 plans", n)
+	}
+	for _, p := range many {
+		if !strings.Contains(b.String(), "| `"+p.Source+"` |") {
+			t.Fatalf("%s is not in the table", p.Source)
 		}
 	}
 }

@@ -118,7 +118,7 @@ func (pl *planner) views() {
 					r := h.live.Rules[p.Live]
 					l.Text = r.Text
 					if r.Native != nil {
-						l.Text = "native nft rule: " + r.Native.Expr
+						l.Text = nativeMark + r.Native.String()
 					}
 					l.Participant = h.input.Rules[p.Live].Participant
 					l.Ours = !v.Foreign && pl.ourJump(h.key.Family, r)
@@ -146,7 +146,7 @@ func (pl *planner) digest() {
 	d := sha256.New()
 	for _, t := range pl.tables {
 		for _, c := range t.wants {
-			digestChain(d, c.Key, t.live.Chain(c.Key.Chain))
+			digestChain(d, c.Key, t.standing[c.Key.Chain])
 		}
 		for _, c := range slices.Concat(t.stale, t.given) {
 			digestChain(d, ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: c.Name}, c)

@@ -42,7 +42,26 @@ type Program struct {
 	Params []ParamValue
 
 	act check.Activation
+	// byKey and names index Chains, owned Owns.Chains.
+	byKey map[ir.ChainKey]*Chain
+	names map[string]bool
+	owned *ir.Globs
 }
+
+// addChain declares a chain. Of two with the same key the first one counts.
+func (p *Program) addChain(c *Chain) {
+	p.Chains = append(p.Chains, c)
+	if p.byKey == nil {
+		p.byKey, p.names = map[ir.ChainKey]*Chain{}, map[string]bool{}
+	}
+	if p.byKey[c.Key] == nil {
+		p.byKey[c.Key] = c
+	}
+	p.names[c.Key.Chain] = true
+}
+
+// OwnsChain tells whether a chain name is the ruleset's.
+func (p *Program) OwnsChain(name string) bool { return p.owned.Match(name) || p.names[name] }
 
 // Owns says which names are the ruleset's.
 type Owns struct {
@@ -138,16 +157,4 @@ type Constraint struct {
 type ParamValue struct{ Name, Value string }
 
 // Chain finds a declared chain; nil if the program has none of that key.
-func (p *Program) Chain(k ir.ChainKey) *Chain {
-	for _, c := range p.Chains {
-		if c.Key == k {
-			return c
-		}
-	}
-	return nil
-}
-
-// declares tells whether a chain of this name is declared in any table.
-func (p *Program) declares(name string) bool {
-	return slices.ContainsFunc(p.Chains, func(c *Chain) bool { return c.Key.Chain == name })
-}
+func (p *Program) Chain(k ir.ChainKey) *Chain { return p.byKey[k] }

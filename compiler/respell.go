@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"maps"
 	"slices"
 
 	"hookline/compiler/ir"
@@ -61,11 +62,7 @@ func (p *Program) Respellings(known map[string]string) []Spelling {
 }
 
 // DeclaredNames are the names of the declared chains, sorted.
-func (p *Program) DeclaredNames() []string {
-	out := p.names()
-	slices.Sort(out)
-	return out
-}
+func (p *Program) DeclaredNames() []string { return slices.Sorted(maps.Keys(p.names)) }
 
 // Writes tells whether the plan changes a table.
 func (p *Plan) Writes(k ir.TableKey) bool {

@@ -18,10 +18,7 @@ func Scope(programs []*Program, opt PlanOptions) ir.Scope {
 	globs := ownedGlobs(programs, opt.Recorded)
 	for _, f := range families {
 		for _, t := range ir.TableNames {
-			k := ir.TableKey{Family: f, Name: t}
-			for _, g := range globs {
-				s.WantGlob(k, g)
-			}
+			s.WantGlob(ir.TableKey{Family: f, Name: t}, globs...)
 			// A stale jump can stand in any shared chain, but only a chain that stands can
 			// be jumped to; the reader finds who refers to it.
 		}
@@ -50,7 +47,7 @@ func ownedGlobs(programs []*Program, recorded []Recorded) []string {
 	var out []string
 	for _, p := range programs {
 		out = append(out, p.Owns.Chains...)
-		out = append(out, p.names()...)
+		out = append(out, p.DeclaredNames()...)
 		for _, r := range recorded {
 			if r.Name == p.Name {
 				out = append(out, r.Declared...)

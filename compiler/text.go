@@ -287,7 +287,7 @@ func (t *textWriter) constraints() {
 	if len(t.plan.Constraints) == 0 {
 		return
 	}
-	t.printf("\nconstraints, on what is predicted\n")
+	t.printf("\nconstraints, on %s\n", t.plan.judged())
 	for _, c := range t.plan.Constraints {
 		word, code := "holds", colors[Added]
 		switch {

@@ -159,7 +159,7 @@ type Table struct {
 	Span    diag.Span
 	Chains  []*Chain
 	Anchors []*Anchor
-	Adopts  []*Anchor // of which Comment is nil
+	Adopts  []*Anchor // of which Comments is nil
 	Collect []*Collect
 }
 
@@ -183,7 +183,7 @@ type Rule struct {
 	Families []*Text
 	Match    *Match
 	Action   *Action
-	Comment  *Text
+	Comments []*Text
 	Iptables *Text
 	NFT      *Text
 }
@@ -222,13 +222,14 @@ type Anchor struct {
 	Families      []*Text
 	When          *Expr
 	Match         *Match
+	Iptables      *Text // in place of Match
 	After, Before []*Ref
 	At            *Text
 	// IfMissing for all references, and by name.
 	IfMissing       *Text
 	IfMissingByName []*Entry // Value is a scalar
-	Duplicates      *Text    // adopt
-	Comment         *Text
+	Duplicates      *Text
+	Comments        []*Text
 	Force           *Text // true or false
 }
 

@@ -43,6 +43,14 @@ func (v *val) textsOf(key string) []*Text {
 	return out
 }
 
+// someOf is a text, or a list of texts, as a list.
+func (v *val) someOf(key string) []*Text {
+	if t := v.textOf(key); t != nil {
+		return []*Text{t}
+	}
+	return v.textsOf(key)
+}
+
 // each calls f for the items of a list.
 func (v *val) each(key string, f func(*val)) {
 	if x := v.get(key); x != nil {
@@ -182,7 +190,7 @@ func rule(v *val) *Rule {
 	}
 	r := &Rule{
 		Span: v.span, Name: v.textOf("name"), When: v.exprOf("when"), Families: v.textsOf("families"),
-		Match: match(v.get("match")), Action: action(v.get("action")), Comment: v.textOf("comment"),
+		Match: match(v.get("match")), Action: action(v.get("action")), Comments: v.someOf("comment"),
 		Iptables: v.textOf("iptables"), NFT: v.textOf("nft"),
 	}
 	if f := v.get("forEach"); f != nil && len(f.entries) > 0 {
@@ -223,8 +231,8 @@ func anchor(v *val) *Anchor {
 	a := &Anchor{
 		Span: v.span, Name: v.textOf("name"), Hook: v.textOf("hook"), Jump: v.textOf("jump"), Families: v.textsOf("families"),
 		When: v.exprOf("when"), Match: match(v.get("match")), At: v.textOf("at"), IfMissing: v.textOf("ifMissing"),
-		IfMissingByName: values(v.entriesOf("ifMissing")), Duplicates: v.textOf("duplicates"), Comment: v.textOf("comment"),
-		Force: v.textOf("force"),
+		IfMissingByName: values(v.entriesOf("ifMissing")), Duplicates: v.textOf("duplicates"), Comments: v.someOf("comment"),
+		Force: v.textOf("force"), Iptables: v.textOf("iptables"),
 	}
 	if a.Jump == nil {
 		a.Jump = v.textOf("goto")

@@ -1,6 +1,10 @@
 package dsl
 
-import "hookline/dsl/diag"
+import (
+	"slices"
+
+	"hookline/dsl/diag"
+)
 
 // afterwards checks what is not said by one shape alone.
 func (r *reader) afterwards(d *Document) {
@@ -17,6 +21,12 @@ func (r *reader) afterwards(d *Document) {
 	}
 	unique(r, "constraint", d.Constraints, func(c *Constraint) *Text { return c.Name })
 	for _, t := range d.Tables {
+		for _, a := range slices.Concat(t.Anchors, t.Adopts) {
+			if a.Match != nil && a.Iptables != nil {
+				r.list.Errorf(diag.InvalidValue, a.Iptables.Span, "a jump has its condition in match or in iptables, not in both").
+					Note(a.Match.Span, "match is here")
+			}
+		}
 		for _, c := range t.Chains {
 			unique(r, "rule", c.Rules, func(x *Rule) *Text { return x.Name })
 			for _, x := range c.Rules {

@@ -1,5 +1,5 @@
 // Package dsl reads rulesets, values files and `--set` arguments: YAML text in,
-// an AST out in which every value knows its span.
+// an AST out in which every value knows its span. Format writes a document back.
 //
 // In: diag.File. Out: Documents and Values, and every mistake of the text in one
 // diag.List.
@@ -12,10 +12,11 @@
 // come from the same table.
 //
 // Invariants:
-//   - this is the only package that reads YAML; scalars are taken by their source
+//   - this is the only package that reads YAML, or writes it; scalars are taken by their source
 //     text, never by YAML's guess of a type;
 //   - nothing is defaulted, resolved or evaluated here; the AST says what was
 //     written;
 //   - an Expr that says Exact is byte for byte the text of its span;
+//   - what Format writes is read back to the same values, whatever they hold;
 //   - reading ends in time and memory bounded by the size of the file.
 package dsl

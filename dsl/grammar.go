@@ -103,9 +103,9 @@ func ownsShape() *Shape {
 	}
 }
 
-// globFields are the conditions on a rule of somebody else.
-func globFields() []*Field {
-	f := func(name, doc string) *Field { return field(name, scalar(textGlob, `"x*"`), doc) }
+// globFields are the conditions on a rule of somebody else, each a glob of a kind.
+func globFields(glob *TextShape) []*Field {
+	f := func(name, doc string) *Field { return field(name, scalar(glob, `"x*"`), doc) }
 	return []*Field{
 		f("comment", "Glob that one of the rule's comments matches."),
 		f("text", "Glob that the rule's text matches."),
@@ -117,7 +117,7 @@ func globFields() []*Field {
 }
 
 func participantShape() *Shape {
-	glob := &Shape{Name: "ruleGlob", What: "a rule glob", Doc: "All given keys hold; values are globs with *.", Fields: globFields()}
+	glob := &Shape{Name: "ruleGlob", What: "a rule glob", Doc: "All given keys hold; values are globs with *.", Fields: globFields(textGlob)}
 	return &Shape{
 		Name: "participant", What: "a participant", Doc: "How a program's rules are recognised.",
 		Fields: []*Field{

@@ -37,7 +37,7 @@ func ruleShape() *Shape {
 			field("families", families(), "The rule is left out for other families."),
 			field("match", matchShape(), "Conditions; all of them hold."),
 			field("action", actionShape(), "What the rule does; without it the rule only counts."),
-			field("comment", scalar(text(TextShape{What: "a comment", Template: true, Free: true}), "text"), "Comment that is written to the rule."),
+			field("comment", comments(), "Comment that is written to the rule, or a list of those."),
 			field("iptables", scalar(ruleText, `"-j ACCEPT"`), "Raw text for the iptables backends."),
 			field("nft", scalar(ruleText, `"accept"`), "Raw text for the nft backend."),
 		},
@@ -115,13 +115,15 @@ func matchFields() []*Field {
 			field("destination", word("an address type", "LOCAL"), "Type of the destination address.")), "Type of an address: LOCAL, UNICAST, MULTICAST, ..."),
 		field("limit", limitShape(), "At most so many packets in a time, such as 5/minute."),
 		field("hashlimit", hashlimitShape(), "Limits for each address or port."),
+		field("statistic", statisticShape(), "A part of the packets, by chance or by number."),
 		field("owner", sub("owner", "an owner",
 			field("uid", word("a user number", "1000"), "User number or range."),
 			field("gid", word("a group number", "1000"), "Group number or range.")), "Owner of the local socket."),
 		field("mac", member("a MAC address", `"02:00:00:00:00:01"`), "Source MAC address."),
 		field("physdev", sub("physdev", "physdev",
 			field("in", word("a bridge port", "eth0"), "Bridge port that the packet came in."),
-			field("out", word("a bridge port", "eth0"), "Bridge port that the packet leaves.")), "Ports of a bridge."),
+			field("out", word("a bridge port", "eth0"), "Bridge port that the packet leaves."),
+			field("bridged", one("true", "true"), "true: the packet is bridged, not routed.")), "Ports of a bridge."),
 		field("length", word("a length", "0-100"), "Length of the packet in bytes, or a range."),
 		field("ttl", word("a TTL", "64"), "TTL or hop limit."),
 		field("helper", word("a conntrack helper", "ftp"), "Conntrack helper of the connection."),
@@ -139,6 +141,18 @@ func limitShape() *Shape {
 		Fields: []*Field{
 			required("rate", rate, "Packets per second, minute, hour or day."),
 			field("burst", one("a number", "10"), "Packets that may pass at once."),
+		},
+	}
+}
+
+func statisticShape() *Shape {
+	return &Shape{
+		Name: "statistic", What: "a statistic", Doc: "A part of the packets: {probability}, or {every, packet}.",
+		OneOf: [][]string{{"probability"}, {"every", "packet"}},
+		Fields: []*Field{
+			field("probability", one("a probability", "0.5"), "Part of the packets, between 0 and 1, chosen by chance."),
+			field("every", one("a number", "3"), "One packet of so many."),
+			field("packet", one("a number", "0"), "Which of them, counted from 0 (default)."),
 		},
 	}
 }
@@ -190,10 +204,13 @@ func actionShape() *Shape {
 			field("log", args("log", nil, prefix, field("level", one("a level", "warning"), "Level of the kernel's log.")), "Writes a line to the kernel's log."),
 			field("nflog", args("nflog", nil, field("group", one("a group", "1"), "Group of nflog."), prefix), "Hands the packet to a program that logs."),
 			field("dnat", args("dnat", nil, required("to", matchValue("an address", "192.0.2.1:80", false), "Address, range, ports; a list has one for each family.")), "Rewrites the destination."),
-			field("snat", args("snat", nil, required("to", matchValue("an address", "192.0.2.1", false), "Address, range, ports; a list has one for each family.")), "Rewrites the source."),
+			field("snat", args("snat", nil, required("to", matchValue("an address", "192.0.2.1", false), "Address, range, ports; a list has one for each family."),
+				field("randomFully", yes, "Chooses source ports at random.")), "Rewrites the source."),
 			field("masquerade", args("masquerade", nil, field("randomFully", yes, "Chooses source ports at random.")), "Rewrites the source to the address of the outgoing interface."),
 			field("redirect", args("redirect", nil, field("to", one("a port", "8080"), "Port or range of ports.")), "Rewrites the destination to this host."),
-			field("mark", args("mark", nil, required("set", one("a mark", "0x1/0x1"), "VALUE or VALUE/MASK.")), "Sets the packet's mark."),
+			field("mark", args("mark", either("set", "xor"),
+				field("set", one("a mark", "0x1/0x1"), "VALUE or VALUE/MASK."),
+				field("xor", one("a value", "0x1"), "Bits that are turned over.")), "Sets the packet's mark."),
 			field("connmark", args("connmark", either("set", "save", "restore"),
 				field("set", one("a mark", "0x1/0x1"), "VALUE or VALUE/MASK."),
 				field("save", yes, "true or a mask: copies the packet's mark to the connection."),
@@ -219,12 +236,21 @@ func actionShape() *Shape {
 	return s
 }
 
+// comments is a comment that is written to the host, or several.
+func comments() *Shape {
+	t := text(TextShape{What: "a comment", Template: true, Free: true})
+	return &Shape{What: "a comment", Text: t, Item: scalar(t, "text"), Example: "text"}
+}
+
+// duplicatesWord is what to do with copies of a jump.
+var duplicatesWord = text(TextShape{What: "a value of duplicates", Enum: []string{"collapse", "keep"}})
+
 // missingWord is what to do without a reference.
 var missingWord = text(TextShape{What: "a value of ifMissing", Enum: []string{"ignore", "fail", "hold"}})
 
 func refShape() *Shape {
 	var conditions []string
-	for _, f := range globFields() {
+	for _, f := range globFields(refGlob) {
 		conditions = append(conditions, f.Name)
 	}
 	missing := field("ifMissing", scalar(missingWord, "ignore"), "What to do if the reference is not on the host.")
@@ -236,7 +262,7 @@ func refShape() *Shape {
 			field("chain", scalar(chainName, "KUBE-SERVICES"), "Jumps to this chain, whoever owns it."),
 			field("participant", scalar(refName, "calico"), "Rules of this participant; NAME/tail for those at the end."),
 			missing,
-		}, globFields()...),
+		}, globFields(refGlob)...),
 	}
 }
 
@@ -252,6 +278,7 @@ func placementFields() []*Field {
 		field("families", families(), "The jump is left out for other families."),
 		field("when", scalar(celText, "true"), "The jump is left out if this is false."),
 		field("match", matchShape(), "Condition on the jump."),
+		field("iptables", scalar(ruleText, `"-m rpfilter"`), "Condition on the jump as iptables text, in place of match."),
 		field("after", list("a list of references", refShape()), "The jump stands behind the last rule of each."),
 		field("before", list("a list of references", refShape()), "The jump stands ahead of the first rule of each."),
 		field("at", scalar(at, "first"), "End of the free room to take when the jump is put in or moved."),
@@ -267,20 +294,20 @@ func anchorShape() *Shape {
 			field("name", scalar(localName, "entry"), "Name of the anchor; the chain that it jumps to if absent."),
 			field("jump", scalar(chainName, "SITE"), "Chain of ours that the jump goes to."),
 			field("goto", scalar(chainName, "SITE"), "Like jump, without coming back."),
-			field("comment", scalar(text(TextShape{What: "a comment", Template: true, Free: true}), "text"), "Comment behind hookline:NAME."),
+			field("comment", comments(), "Comment behind hookline:NAME, or a list of those."),
+			field("duplicates", scalar(duplicatesWord, "keep"), "collapse (default) keeps one copy of the jump, keep leaves those that stand."),
 		),
 	}
 }
 
 func adoptShape() *Shape {
-	duplicates := text(TextShape{What: "a value of duplicates", Enum: []string{"collapse", "keep"}})
 	return &Shape{
 		Name: "adopt", What: "an adopted jump", Doc: "A jump of somebody else whose place and number we manage.", OneOf: either("jump", "goto"),
 		Fields: append(placementFields(),
 			field("name", scalar(localName, "entry"), "Name of the entry; the chain that it jumps to if absent."),
 			field("jump", scalar(chainName, "OVN-PREROUTING"), "Chain that the jump goes to."),
 			field("goto", scalar(chainName, "OVN-PREROUTING"), "Like jump, without coming back."),
-			field("duplicates", scalar(duplicates, "collapse"), "collapse keeps one copy of the jump."),
+			field("duplicates", scalar(duplicatesWord, "collapse"), "collapse keeps one copy of the jump."),
 		),
 	}
 }

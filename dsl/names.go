@@ -52,6 +52,7 @@ var (
 		What: "a glob of set names", Pattern: plainGlob, MaxBytes: maxSetName, Code: diag.InvalidName, Problem: globProblem,
 	})
 	textGlob  = text(TextShape{What: "a glob", Free: true})
+	refGlob   = text(TextShape{What: "a glob", Template: true, Free: true})
 	nftTable  = text(TextShape{What: "an nftables table", Pattern: `(ip|ip6|inet|arp|bridge|netdev) [!-~]+`, Hint: `write family and name, for example "inet site"`})
 	localName = text(TextShape{
 		What: "a name", Pattern: `[A-Za-z0-9_][A-Za-z0-9_.:/@+ -]*`, MaxBytes: maxName, Code: diag.InvalidName, Free: true,

@@ -37,6 +37,7 @@ var elsewhere = map[diag.Code]string{
 	diag.ExpandsTwice:     "compiler/lower/property_test.go",
 	diag.OtherBackend:     "internal/converge/interrupt_test.go",
 	diag.NativeRules:      "golden/field/text_test.go",
+	diag.NotImportable:    "cmd/hookline/testdata/script/import.txtar",
 	diag.SnapshotText:     "backend/iptables/save_test.go",
 	diag.ToolRefused:      "golden/field/refuse_test.go",
 	diag.Respelled:        "internal/converge/record_test.go",

@@ -2,7 +2,10 @@
 // recorded node.
 //
 // In: scenarios/NAME/{README.md,ruleset.yaml,in/VARIANT/}, and values.yaml if
-// the scenario sets params. Out: want/VARIANT/, compared byte for byte: the plan,
+// the scenario sets params. The ruleset of a shipped one is a link into rulesets/,
+// and a host that several scenarios share a link into nodes/. The last line of the
+// README may name the test IDs that the scenario shows ("Shows: H-1, R-3."), of
+// which docs/field-tests.md is made. Out: want/VARIANT/, compared byte for byte: the plan,
 // the transaction, the predicted state of what changes, or the diagnostics.
 //
 // For every scenario and variant the runner also checks that planning the

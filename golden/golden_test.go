@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -76,6 +77,7 @@ type scenario struct {
 func (s *scenario) run(t *testing.T) {
 	list := &diag.List{}
 	programs := s.compile(t, list)
+	s.attributes(t, programs)
 	got := map[string]string{}
 	var plan *compiler.Plan
 	if !list.HasErrors() {
@@ -104,6 +106,36 @@ func (s *scenario) run(t *testing.T) {
 	}
 	s.again(t, programs, plan)
 	s.replay(t, programs, plan)
+}
+
+// shows finds the IDs that a scenario's README says it shows, in its last line.
+var shows = regexp.MustCompile(`(?m)^Shows: ([HRNFVT]-[0-9]+(?:, [HRNFVT]-[0-9]+)*)\.\n?\z`)
+
+// attributes says in the results of the tests what docs/field-tests.md is made
+// of: the IDs, the variant, and the families that were planned.
+func (s *scenario) attributes(t *testing.T, programs []*compiler.Program) {
+	t.Helper()
+	readme, err := os.ReadFile(filepath.Join(s.dir, "README.md"))
+	if err != nil {
+		return // reported by the caller
+	}
+	m := shows.FindSubmatch(readme)
+	if m == nil {
+		if bytes.Contains(readme, []byte("Shows:")) {
+			t.Errorf("the README's last line is not of the form %q", "Shows: H-1, R-3.")
+		}
+		return
+	}
+	var families []string
+	for _, f := range ir.Families {
+		wanted := func(p *compiler.Program) bool { return slices.Contains(p.Families, f) }
+		if slices.Contains(s.snap.State.Families, f) && slices.ContainsFunc(programs, wanted) {
+			families = append(families, f.String())
+		}
+	}
+	t.Attr("ids", string(m[1]))
+	t.Attr("variant", string(s.variant))
+	t.Attr("families", strings.Join(families, ", "))
 }
 
 // compile reads the scenario's files. Names in spans are relative to the scenario,

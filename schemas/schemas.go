@@ -4,8 +4,8 @@ import "embed"
 
 //go:generate go run ./gen
 
-// FS holds v1/ruleset.schema.json, v1/plan.schema.json and
-// v1/snapshot.schema.json.
+// FS holds v1/ruleset.schema.json, v1/plan.schema.json, v1/snapshot.schema.json and
+// v1/doctor.schema.json.
 //
 //go:embed v1/*.schema.json
 var FS embed.FS

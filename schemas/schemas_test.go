@@ -81,7 +81,7 @@ func instance(t *testing.T, text string) any {
 }
 
 func TestCompiles(t *testing.T) {
-	for _, name := range []string{"ruleset", "plan", "snapshot"} {
+	for _, name := range []string{"ruleset", "plan", "snapshot", "doctor"} {
 		compile(t, name)
 	}
 	if !json.Valid(schemas.Ruleset()) {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # Installs the tools that hookline drives, where they are missing: iptables (both variants), nft and ipset. Further
-# arguments name commands that must be there too (their Debian packages have the same names).
+# arguments name commands that must be there too, as COMMAND, or as COMMAND=PACKAGE if Debian's package has another name.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin
 
@@ -16,8 +16,9 @@ for variant in nft legacy; do
 done
 need nft nftables
 need ipset ipset
-for command in "$@"; do
-	need "$command" "$command"
+for argument in "$@"; do
+	command=${argument%%=*}
+	need "$command" "${argument#*=}"
 	# The compiler alone recommends, but does not need, the headers of the C library.
 	if [ "$command" = gcc ] && [ ! -e /usr/include/stdlib.h ]; then packages+=(libc6-dev); fi
 done

@@ -22,7 +22,18 @@ import (
 // the protocol as a byte of the IP header, a rule without a counter.
 func (r *kernelRule) examine(f ir.Family) error {
 	w := walker{rule: r, v6: f == ir.IPv6}
-	err := eachAttr(r.exprs, func(_ uint16, elem []byte) error {
+	err := eachExpr(r.exprs, func(name string, data []byte) error {
+		err := w.step(name, data)
+		w.index++
+		return err
+	})
+	w.end()
+	return err
+}
+
+// eachExpr calls f with the name and the attributes of each expression of a rule.
+func eachExpr(exprs []byte, f func(name string, data []byte) error) error {
+	return eachAttr(exprs, func(_ uint16, elem []byte) error {
 		var name, data []byte
 		err := eachAttr(elem, func(typ uint16, b []byte) error {
 			switch typ {
@@ -36,10 +47,8 @@ func (r *kernelRule) examine(f ir.Family) error {
 		if err != nil {
 			return err
 		}
-		return w.step(string(name), data)
+		return f(string(name), data)
 	})
-	w.end()
-	return err
 }
 
 // field is what a load put into the register.
@@ -70,6 +79,7 @@ var fieldNames = [...]string{
 type walker struct {
 	rule    *kernelRule
 	v6      bool
+	index   int // number of the expression
 	loaded  field
 	masked  bool
 	one     bool // the immediate value is 1
@@ -81,7 +91,7 @@ type walker struct {
 // native marks the rule, if it is not marked yet.
 func (w *walker) native(format string, args ...any) {
 	if w.rule.native == "" {
-		w.rule.native = fmt.Sprintf(format, args...)
+		w.rule.native, w.rule.nativeAt = fmt.Sprintf(format, args...), w.index
 	}
 }
 

@@ -182,7 +182,8 @@ type kernelRule struct {
 	packets, bytes uint64
 	jump           string // the chain that the rule's verdict names
 	native         string // the first expression that iptables would not write, or ""
-	comment        string // of a native rule
+	nativeAt       int    // and its number, from 0
+	described      *ir.Native
 	proto          uint8  // the transport protocol that the rule asks for, 0 if none
 	exprs          []byte // the expressions as they came, in a listing with native rules
 }
@@ -227,7 +228,10 @@ func (k *kernel) rules(f ir.Family, table, chain string) ([]kernelRule, error) {
 			return nil, fmt.Errorf("listing the rules of %s %s: %w", f, what, err)
 		}
 		if r.native != "" {
-			r.comment = userComment(userdata)
+			r.described = &ir.Native{Handle: r.handle, Expr: r.native, Comment: userComment(userdata)}
+			if err := describe(r.described, f, r.exprs, r.nativeAt); err != nil {
+				return nil, fmt.Errorf("listing the rules of %s %s: %w", f, what, err)
+			}
 		}
 		out = append(out, r)
 		doubted = doubted || r.native != ""

@@ -63,7 +63,7 @@ func (w *saveWriter) table(t *ir.Table) {
 	if t.Unreadable != "" && w.opt.Frame == nil {
 		w.out.WriteString("# " + t.Unreadable + "\n")
 	}
-	if t.Unreadable != "" && len(t.Chains) == 0 {
+	if t.Unreadable != "" && !slices.ContainsFunc(t.Chains, func(c *ir.Chain) bool { return c.Read }) {
 		return
 	}
 	if fr := w.opt.Frame; fr != nil {

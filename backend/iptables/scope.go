@@ -38,6 +38,7 @@ type tableReader struct {
 	s     *session
 	key   ir.TableKey
 	scope *ir.TableScope
+	globs *ir.Globs // the scope's, once they are asked
 	// kernel is what the kernel says of each chain, by name.
 	kernel map[string]*kernelChain
 	table  *ir.Table
@@ -189,7 +190,10 @@ func (r *tableReader) wants(chain string) bool {
 
 // owned tells whether a chain matches one of the scope's globs.
 func (r *tableReader) owned(chain string) bool {
-	return slices.ContainsFunc(r.scope.Globs, func(g string) bool { return ir.MatchGlob(g, chain) })
+	if r.globs == nil {
+		r.globs = ir.NewGlobs(r.scope.Globs)
+	}
+	return r.globs.Match(chain)
 }
 
 // listCost is about what listing rules costs, in microseconds. The kernel gives a
@@ -329,11 +333,20 @@ func (r *tableReader) refs(chain string) int {
 	return k.use - len(r.rules[chain])
 }
 
-// finish joins what the kernel and the tool said of each chain.
+// finish joins what the kernel and the tool said of each chain. Of one that could
+// not be printed the kernel knows at least the native rules.
 func (r *tableReader) finish() {
 	for _, c := range r.table.Chains {
 		if n := r.refs(c.Name); n >= 0 {
 			c.Refs = n
+		}
+		if c.Read || c.Unreadable == "" {
+			continue
+		}
+		for i, k := range r.rules[c.Name] {
+			if k.described != nil {
+				c.Natives = append(c.Natives, ir.NativeAt{Index: i, Native: k.described})
+			}
 		}
 	}
 }
@@ -388,6 +401,7 @@ func sameRules(a, b *ir.State) bool {
 
 func sameChain(a, b *ir.Chain) bool {
 	return a.Name == b.Name && a.Policy == b.Policy && a.Read == b.Read && a.Refs == b.Refs && a.Unreadable == b.Unreadable &&
+		slices.EqualFunc(a.Natives, b.Natives, func(x, y ir.NativeAt) bool { return x.Index == y.Index && *x.Native == *y.Native }) &&
 		slices.EqualFunc(a.Rules, b.Rules, func(x, y *ir.Rule) bool {
 			if x.Native != nil && y.Native != nil {
 				return *x.Native == *y.Native

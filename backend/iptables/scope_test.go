@@ -290,6 +290,9 @@ func TestChainThatIptablesRefuses(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "was not read: chain `FORWARD' in table `filter' is incompatible") {
 			t.Errorf("FORWARD: %v, want an error that says it was not read", err)
 		}
+		if n := snap.State.Table(ir.IPv4, "filter").Chain("FORWARD").Natives; len(n) != 1 || n[0].Index != 1 || n[0].String() != "[ct state new] accept" {
+			t.Errorf("native rules of the unreadable chain: %+v", n)
+		}
 		if c, err := snap.State.Lookup(ir.ChainKey{Family: ir.IPv4, Table: "filter", Chain: "INPUT"}); err != nil || len(c.Rules) != 1 {
 			t.Errorf("INPUT: %v, %v; want its rule: one unreadable chain must not hide the others", c, err)
 		}

@@ -87,7 +87,7 @@ func (t chainText) assign(texts []string) bool {
 	for i, k := range t.rules {
 		rule := &ir.Rule{Packets: k.packets, Bytes: k.bytes}
 		if k.native != "" {
-			rule.Native = &ir.Native{Handle: k.handle, Expr: k.native, Comment: k.comment}
+			rule.Native = k.described
 		} else {
 			rule.Text = texts[i]
 		}

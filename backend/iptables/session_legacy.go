@@ -63,6 +63,12 @@ func (s *session) readLegacy(ctx context.Context, scope ir.Scope) (*ir.State, er
 		if err != nil {
 			return nil, err
 		}
+		if !known && scope.Whole {
+			// A report makes no table.
+			state.Families = state.Families[:len(state.Families)-1]
+			s.warnings = append(s.warnings, fmt.Sprintf("%s is unknown: which tables exist cannot be seen, and asking for one makes it", f))
+			continue
+		}
 		if !known {
 			names = s.wantedTables(f, scope)
 			s.warnings = append(s.warnings, fmt.Sprintf("which %s tables exist cannot be seen; those that matter were asked for, which creates them", f))

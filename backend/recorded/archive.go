@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/tools/txtar"
 
@@ -45,6 +46,8 @@ type meta struct {
 	State         metaState         `json:"state"`
 	Other         *metaState        `json:"other,omitempty"`
 	Host          *metaHost         `json:"host,omitempty"`
+	// Redacted tells that addresses are pseudonyms.
+	Redacted bool `json:"redacted,omitempty"`
 }
 
 // metaState says of a state what its saves do not.
@@ -96,22 +99,61 @@ type nativeRule struct {
 	Handle   uint64 `json:"handle"`
 	Expr     string `json:"expr"`
 	Comment  string `json:"comment,omitempty"`
-	Packets  uint64 `json:"packets,omitempty"`
-	Bytes    uint64 `json:"bytes,omitempty"`
+	// Text of the whole rule, and the bounds of the statement that holds Expr.
+	Text    string `json:"text,omitempty"`
+	Start   int    `json:"start,omitempty"`
+	End     int    `json:"end,omitempty"`
+	Packets uint64 `json:"packets,omitempty"`
+	Bytes   uint64 `json:"bytes,omitempty"`
 }
 
-// Write prints a snapshot as one file that people can review and Load reads.
-func Write(s *ir.Snapshot) ([]byte, error) {
+// WriteOptions say how a snapshot is written.
+type WriteOptions struct {
+	// Counters keeps the counters of rules and policies and the kernel's generation:
+	// numbers that differ from one moment to the next.
+	Counters bool
+	// Redact gives addresses pseudonyms, and the host another name (see backend/redact).
+	Redact bool
+}
+
+// Write prints a snapshot as one file that people can review and Load reads. What
+// Load makes of it is written again to the same bytes.
+func Write(s *ir.Snapshot, opt WriteOptions) ([]byte, error) {
+	var a *txtar.Archive
+	var err error
+	if opt.Redact {
+		a, err = redactedArchive(s, opt)
+	} else {
+		a, err = archive(s, opt)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := txtar.Format(a)
+	// A text with a line like a member's head would come back in pieces.
+	if back := txtar.Parse(out); !slices.EqualFunc(a.Files, back.Files, func(x, y txtar.File) bool {
+		return x.Name == y.Name && bytes.Equal(bytes.TrimSuffix(x.Data, []byte("\n")), bytes.TrimSuffix(y.Data, []byte("\n")))
+	}) {
+		return nil, fmt.Errorf("writing a snapshot: a rule holds a line of the form `-- NAME --`")
+	}
+	return out, nil
+}
+
+// archive is the members of a snapshot's file.
+func archive(s *ir.Snapshot, opt WriteOptions) (*txtar.Archive, error) {
 	m := meta{
 		FormatVersion: FormatVersion, Variant: s.Variant, Why: s.Why, Generation: s.Generation, Scope: scopeMeta(s.Scope),
 		Tools: s.Tools, Facts: s.Facts, Warnings: s.Warnings, SetsRead: s.State.SetsRead, State: stateMeta(s.State),
-		Host: hostMeta(s.Host),
+		Host: hostMeta(s.Host), Redacted: s.Redacted || opt.Redact,
 	}
-	native := nativeRules(s.State, false)
+	if !opt.Counters {
+		m.Generation = 0
+	}
+	native := nativeRules(s.State, false, opt)
 	if s.Others != nil {
 		o := stateMeta(s.Others)
 		m.Other = &o
-		native = append(native, nativeRules(s.Others, true)...)
+		native = append(native, nativeRules(s.Others, true, opt)...)
 	}
 	a := &txtar.Archive{}
 	add := func(name string, data []byte) {
@@ -124,7 +166,7 @@ func Write(s *ir.Snapshot) ([]byte, error) {
 		return nil, fmt.Errorf("writing a snapshot: %w", err)
 	}
 	add(metaName, doc)
-	writeSaves(add, "", s.State)
+	writeSaves(add, "", s.State, opt)
 	add(ipsetName, []byte(writeSets(s.State.Sets)))
 	if len(native) > 0 {
 		if doc, err = indent(native); err != nil {
@@ -133,41 +175,70 @@ func Write(s *ir.Snapshot) ([]byte, error) {
 		add(nativeName, doc)
 	}
 	if s.Others != nil {
-		writeSaves(add, otherPrefix, s.Others)
+		writeSaves(add, otherPrefix, s.Others, opt)
 	}
 	add(valuesName, []byte(s.Values))
 	add(factsName, []byte(s.FactsText))
 
-	out := txtar.Format(a)
-	// A text with a line like a member's head would come back in pieces.
-	if back := txtar.Parse(out); !slices.EqualFunc(a.Files, back.Files, func(x, y txtar.File) bool {
-		return x.Name == y.Name && bytes.Equal(bytes.TrimSuffix(x.Data, []byte("\n")), bytes.TrimSuffix(y.Data, []byte("\n")))
-	}) {
-		return nil, fmt.Errorf("writing a snapshot: a rule holds a line of the form `-- NAME --`")
-	}
-	return out, nil
+	return a, nil
 }
 
-// indent prints JSON for people, with <, > and & as they are.
+// indent prints JSON for people, with <, > and & as they are. Bytes that are no
+// UTF-8 become U+FFFD as it stands, not as an escape, so that what was read is
+// printed to the same bytes again.
 func indent(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	err := e.Encode(v)
-	return b.Bytes(), err
-}
-
-func writeSaves(add func(string, []byte), prefix string, s *ir.State) {
-	readable := &ir.State{}
-	for _, t := range s.Tables {
-		if t.Unreadable == "" {
-			readable.Tables = append(readable.Tables, t)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	text := b.Bytes()
+	out := make([]byte, 0, len(text))
+	for i := 0; i < len(text); i++ {
+		switch {
+		case text[i] != '\\':
+			out = append(out, text[i])
+		case bytes.HasPrefix(text[i:], []byte(`\ufffd`)):
+			out = utf8.AppendRune(out, utf8.RuneError)
+			i += len(`\ufffd`) - 1
+		default:
+			// What follows belongs to the escape, a second backslash too.
+			out = append(out, text[i], text[i+1])
+			i++
 		}
 	}
-	opt := iptables.WriteOptions{Counters: true}
-	add(prefix+v4Name, []byte(iptables.WriteSave(readable, ir.IPv4, opt)))
-	add(prefix+v6Name, []byte(iptables.WriteSave(readable, ir.IPv6, opt)))
+	return out, nil
+}
+
+func writeSaves(add func(string, []byte), prefix string, s *ir.State, opt WriteOptions) {
+	readable := &ir.State{}
+	for _, t := range s.Tables {
+		switch {
+		case t.Unreadable != "":
+		case opt.Counters:
+			readable.Tables = append(readable.Tables, t)
+		default:
+			readable.Tables = append(readable.Tables, still(t))
+		}
+	}
+	form := iptables.WriteOptions{Counters: opt.Counters}
+	add(prefix+v4Name, []byte(iptables.WriteSave(readable, ir.IPv4, form)))
+	add(prefix+v6Name, []byte(iptables.WriteSave(readable, ir.IPv6, form)))
+}
+
+// still is a table whose policies have counted nothing.
+func still(t *ir.Table) *ir.Table {
+	t = t.Clone()
+	for i, c := range t.Chains {
+		if c.Packets > 0 || c.Bytes > 0 {
+			u := *c
+			u.Packets, u.Bytes = 0, 0
+			t.Chains[i] = &u
+		}
+	}
+	return t
 }
 
 func stateMeta(s *ir.State) metaState {
@@ -175,7 +246,7 @@ func stateMeta(s *ir.State) metaState {
 	for _, t := range s.Tables {
 		mt := metaTable{Family: t.Family.String(), Name: t.Name, Unreadable: t.Unreadable, Partial: t.Partial}
 		for _, c := range t.Chains {
-			if !c.Read && t.Unreadable == "" {
+			if !c.Read {
 				mt.Unread = append(mt.Unread, metaChain{c.Name, c.Unreadable})
 			}
 		}
@@ -184,17 +255,19 @@ func stateMeta(s *ir.State) metaState {
 	return m
 }
 
-func nativeRules(s *ir.State, other bool) []nativeRule {
+func nativeRules(s *ir.State, other bool, opt WriteOptions) []nativeRule {
 	var out []nativeRule
 	for _, t := range s.Tables {
 		for _, c := range t.Chains {
-			for i, r := range c.Rules {
-				if r.Native == nil || t.Unreadable != "" {
-					continue
+			for _, n := range c.NativeRules() {
+				r := nativeRule{
+					Other: other, Family: t.Family.String(), Table: t.Name, Chain: c.Name, Position: n.Index,
+					Handle: n.Handle, Expr: n.Expr, Comment: n.Comment, Text: n.Text, Start: n.Start, End: n.End,
 				}
-				out = append(out, nativeRule{
-					other, t.Family.String(), t.Name, c.Name, i, r.Native.Handle, r.Native.Expr, r.Native.Comment, r.Packets, r.Bytes,
-				})
+				if opt.Counters && n.Index < len(c.Rules) {
+					r.Packets, r.Bytes = c.Rules[n.Index].Packets, c.Rules[n.Index].Bytes
+				}
+				out = append(out, r)
 			}
 		}
 	}

@@ -3,7 +3,7 @@
 //
 // In: what `hookline snapshot` writes (a txtar of meta.json, saves, ipsets and
 // native rules), one plain iptables-save or ip6tables-save, or a folder of what
-// the tools print. Out: an ir.Snapshot whose rules know their lines.
+// the tools print or with the txtar, and with the host's values and facts. Out: an ir.Snapshot whose rules know their lines.
 //
 // Invariants:
 //   - what a file does not say is unknown, never empty: a family without a file is

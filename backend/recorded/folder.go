@@ -20,6 +20,8 @@ type parts struct {
 	saves map[ir.Variant]map[ir.Family]source
 	nft   source // nft -j list ruleset
 	ipset source // ipset save
+	// archive is a file that Write made; it stands alone, or beside values and facts.
+	archive source
 	// values and facts of the host, YAML.
 	values, facts source
 }
@@ -31,7 +33,7 @@ type source struct{ name, text string }
 type kind struct {
 	variant ir.Variant
 	family  ir.Family
-	// other is "nft", "ipset", "values" or "facts" for what is no save.
+	// other is "nft", "ipset", "archive", "values" or "facts" for what is no save.
 	other string
 }
 
@@ -64,6 +66,7 @@ var endings = []struct {
 	{".nft.nft.json", kind{other: "nft"}},
 	{".nft.json", kind{other: "nft"}},
 	{".ipset.save", kind{other: "ipset"}},
+	{".txtar", kind{other: "archive"}},
 }
 
 // kindOf reads a file's name; prefix is the user's part of it.
@@ -122,6 +125,8 @@ func (p *parts) put(k kind, s source) error {
 		at = &p.nft
 	case "ipset":
 		at = &p.ipset
+	case "archive":
+		at = &p.archive
 	case "values":
 		at = &p.values
 	case "facts":

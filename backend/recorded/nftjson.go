@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 
+	"hookline/backend/nfttext"
 	"hookline/compiler/ir"
 )
 
 // listing is an `nft -j list ruleset`: the rules of iptables' tables by chain.
 type listing struct {
-	rules map[ir.ChainKey][]listedRule
+	// rules by chain: nil for one that iptables can read.
+	rules map[ir.ChainKey][]*ir.Native
 	// tables that the listing names.
 	tables map[ir.TableKey]bool
 	// all is every table, those of other programs too; chains are the names of all
@@ -21,16 +23,6 @@ type listing struct {
 	// tool is the nft that printed it.
 	tool string
 }
-
-// listedRule is one rule of a listing.
-type listedRule struct {
-	handle  uint64
-	comment string
-	native  string // the first statement that iptables would not write, or ""
-}
-
-// statement is one statement of a rule: an object with one key.
-type statement map[string]json.RawMessage
 
 // parseListing reads `nft -j list ruleset`.
 func parseListing(text string) (*listing, error) {
@@ -44,7 +36,7 @@ func parseListing(text string) (*listing, error) {
 			Rule  *struct {
 				Family, Table, Chain, Comment string
 				Handle                        uint64
-				Expr                          []statement
+				Expr                          []nfttext.Statement
 			}
 		}
 	}
@@ -54,30 +46,34 @@ func parseListing(text string) (*listing, error) {
 	if doc.Nftables == nil {
 		return nil, errors.New("this is JSON, but no listing of nft: it has no key \"nftables\"")
 	}
-	out := &listing{rules: map[ir.ChainKey][]listedRule{}, tables: map[ir.TableKey]bool{}, chains: map[ir.TableKey][]string{}, all: []ir.NFTTable{}}
+	out := &listing{rules: map[ir.ChainKey][]*ir.Native{}, tables: map[ir.TableKey]bool{}, chains: map[ir.TableKey][]string{}, all: []ir.NFTTable{}}
 	for _, o := range doc.Nftables {
-		if o.Metainfo != nil {
+		switch {
+		case o.Metainfo != nil:
 			out.tool = o.Metainfo.String()
-		}
-		if o.Chain != nil {
+		case o.Chain != nil:
 			out.chain(o.Chain)
-		}
-		if o.Table != nil {
+		case o.Table != nil:
 			out.table(o.Table.Family, o.Table.Name)
 			if key, ok := tableKey(o.Table.Family, o.Table.Name); ok {
 				out.tables[key] = true
 			}
+		case o.Rule != nil:
+			out.count(o.Rule.Family, o.Rule.Table, o.Rule.Chain, o.Rule.Comment)
+			key, ok := tableKey(o.Rule.Family, o.Rule.Table)
+			if !ok {
+				continue
+			}
+			chain := ir.ChainKey{Family: key.Family, Table: key.Name, Chain: o.Rule.Chain}
+			var n *ir.Native
+			if expr, at := nativeStatement(o.Rule.Expr); expr != "" {
+				n = &ir.Native{Handle: o.Rule.Handle, Expr: expr, Comment: o.Rule.Comment}
+				for i, s := range o.Rule.Expr {
+					n.Add(s.Text(), i == at)
+				}
+			}
+			out.rules[chain] = append(out.rules[chain], n)
 		}
-		if o.Rule == nil {
-			continue
-		}
-		out.count(o.Rule.Family, o.Rule.Table, o.Rule.Chain, o.Rule.Comment)
-		key, ok := tableKey(o.Rule.Family, o.Rule.Table)
-		if !ok {
-			continue
-		}
-		chain := ir.ChainKey{Family: key.Family, Table: key.Name, Chain: o.Rule.Chain}
-		out.rules[chain] = append(out.rules[chain], listedRule{o.Rule.Handle, o.Rule.Comment, nativeStatement(o.Rule.Expr)})
 	}
 	ir.SortNFTTables(out.all)
 	return out, nil
@@ -98,15 +94,15 @@ func tableKey(family, name string) (ir.TableKey, bool) {
 }
 
 // nativeStatement is the first statement of a rule that iptables-nft would not
-// write there, or "". What iptables-nft writes is: conditions, a counter, one
+// write there, or "", and its number. What iptables-nft writes is: conditions, a counter, one
 // action. nft shows xt matches and targets by name only, which is enough here.
-func nativeStatement(stmts []statement) string {
+func nativeStatement(stmts []nfttext.Statement) (expr string, at int) {
 	seen := map[string]bool{}
 	counted, acted := false, false
-	for _, s := range stmts {
+	for i, s := range stmts {
 		for kind, body := range s {
 			if acted {
-				return kind + " behind the action"
+				return kind + " behind the action", i
 			}
 			native, condition := "", false
 			switch kind {
@@ -148,14 +144,14 @@ func nativeStatement(stmts []statement) string {
 				native = kind
 			}
 			if native != "" {
-				return native
+				return native, i
 			}
 			if condition && counted {
-				return "condition behind the counter"
+				return "condition behind the counter", i
 			}
 		}
 	}
-	return ""
+	return "", 0
 }
 
 // nativeMatch names the field that a match statement compares, and what about it

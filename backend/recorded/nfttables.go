@@ -124,8 +124,9 @@ func (n *listing) chainNames() *ir.State {
 				continue
 			}
 			t := &ir.Table{Family: f, Name: name, Unreadable: listingOnly}
-			for _, c := range n.chains[key] {
-				t.Chains = append(t.Chains, &ir.Chain{Name: c, Unreadable: listingOnly, Refs: -1})
+			n.unreadable(t)
+			for _, c := range t.Chains {
+				c.Unreadable = listingOnly
 			}
 			state.Tables = append(state.Tables, t)
 		}

@@ -1,6 +1,7 @@
 package recorded
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -80,7 +81,7 @@ func TestWriteLoadFixpoint(t *testing.T) {
 				if auto := load(t, host, ""); v == auto.Variant {
 					return // the same as without asking
 				}
-				text, err := Write(first)
+				text, err := Write(first, WriteOptions{Counters: true})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -96,7 +97,7 @@ func TestWriteLoadFixpoint(t *testing.T) {
 						t.Errorf("what was written comes back changed (-first +second):\n%.3000s", d)
 					}
 				}
-				again, err := Write(second)
+				again, err := Write(second, WriteOptions{Counters: true})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -126,11 +127,15 @@ func checkPlaces(t *testing.T, s *ir.Snapshot) {
 	}
 }
 
-// natives lists the native rules of a state: chain, position, expression.
+// natives lists the native rules of a state: chain, position, handle, text.
 func natives(s *ir.State) []string {
 	var out []string
-	for _, n := range nativeRules(s, false) {
-		out = append(out, n.Family+" "+n.Table+" "+n.Chain+" "+n.Expr+" "+n.Comment)
+	for _, t := range s.Tables {
+		for _, c := range t.Chains {
+			for _, n := range c.NativeRules() {
+				out = append(out, fmt.Sprintf("%s %s %s %d handle %d %s", t.Family, t.Name, c.Name, n.Index, n.Handle, n))
+			}
+		}
 	}
 	return out
 }
@@ -172,6 +177,22 @@ func TestRecordedHosts(t *testing.T) {
 		{
 			host: "node-k3s-netbird/native-nft-unparsable-v0.77.1", want: ir.IptablesNFT, families: ir.Families,
 			unreadable: []string{"ipv4 filter: Table `filter' is incompatible, use 'nft' tool."}, sets: 13,
+			natives: []string{`ipv4 filter FORWARD 0 handle 97 oifname "wt0" [ct state established,related] counter accept`},
+		},
+		{
+			host: "node-tailscale/nftables-mode", want: ir.IptablesNFT, families: ir.Families, sets: -1,
+			unreadable: []string{
+				"ipv4 filter: Table `filter' is incompatible, use 'nft' tool.", "ipv4 nat: Table `nat' is incompatible, use 'nft' tool.",
+				"ipv6 filter: Table `filter' is incompatible, use 'nft' tool.", "ipv6 nat: Table `nat' is incompatible, use 'nft' tool.",
+			},
+			natives: []string{
+				`ipv4 filter ts-forward 0 handle 37 iifname "tailscale0*" counter [meta mark set meta mark & 0xff04ffff | 0x00040000]`,
+				`ipv4 filter ts-forward 3 handle 45 oifname "tailscale0*" [ct state & 0xffffffb9 != 0] counter drop`,
+				"ipv4 nat ts-postrouting 0 handle 221 meta mark & 0x00ff0000 == 0x00040000 counter [masquerade]",
+				`ipv6 filter ts-forward 0 handle 36 iifname "tailscale0*" counter [meta mark set meta mark & 0xff04ffff | 0x00040000]`,
+				`ipv6 filter ts-forward 2 handle 41 oifname "tailscale0*" [ct state & 0xffffffb9 != 0] counter drop`,
+				"ipv6 nat ts-postrouting 0 handle 204 meta mark & 0x00ff0000 == 0x00040000 counter [masquerade]",
+			},
 		},
 		{
 			host: "kube-proxy-iptables/svc2000", want: ir.IptablesNFT, families: []ir.Family{ir.IPv4}, sets: -1,
@@ -202,6 +223,34 @@ func TestRecordedHosts(t *testing.T) {
 				t.Errorf("no warning %q in %q", c.warning, s.Warnings)
 			}
 		})
+	}
+}
+
+// What a listing says of a table that iptables does not show is the same, however
+// the tool puts it (FIELD M-40), and whether it says anything at all.
+func TestUnreadableWithoutTheToolsMessage(t *testing.T) {
+	host := filepath.Join(snapshots(t), "node-k3s-netbird", "native-nft-unparsable-v0.77.1")
+	want := load(t, host, "")
+	for _, message := range []string{"", "# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.\n", "# not a word\n"} {
+		dir := t.TempDir()
+		for _, name := range []string{"iptables-nft-save.txt", "ip6tables-nft-save.txt", "ipset-save.txt", "nft-list-ruleset.json"} {
+			text, err := os.ReadFile(filepath.Join(host, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			text = []byte(strings.Replace(string(text), "# Table `filter' is incompatible, use 'nft' tool.\n", message, 1))
+			if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := load(t, dir, "")
+		if d := cmp.Diff(natives(want.State), natives(got.State)); d != "" || len(natives(got.State)) == 0 {
+			t.Errorf("%q: native rules (-want +got):\n%s", message, d)
+		}
+		table := got.State.Table(ir.IPv4, "filter")
+		if table == nil || table.Unreadable == "" || table.Chain("KUBE-ROUTER-FORWARD") == nil {
+			t.Errorf("%q: the table is told to be readable, or its chains are not named: %+v", message, table)
+		}
 	}
 }
 
@@ -247,6 +296,37 @@ func TestPlainSaves(t *testing.T) {
 	}
 }
 
+// A folder may hold what `hookline snapshot` wrote, with the host's values and
+// facts beside it: they win over those in the file.
+func TestFolderWithArchive(t *testing.T) {
+	dir, save := t.TempDir(), filepath.Join(t.TempDir(), "host.nft.v4.save")
+	if err := os.WriteFile(save, []byte("*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	archive, err := Write(load(t, save, ""), WriteOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"node-1.txtar": string(archive) + "-- values.yaml --\nrole: worker\n",
+		"values.yaml":  "role: witness\n",
+		"facts.yaml":   "hostname: node-1\n",
+		"README.md":    "a node\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := load(t, dir, "")
+	if s.Values != "role: witness\n" || s.ValuesName != filepath.Join(dir, "values.yaml") || s.FactsText != "hostname: node-1\n" {
+		t.Errorf("values %q of %s, facts %q: want those beside the archive", s.Values, s.ValuesName, s.FactsText)
+	}
+	c, err := s.State.Lookup(ir.ChainKey{Family: ir.IPv4, Table: "filter", Chain: "INPUT"})
+	if err != nil || c.Policy != "DROP" || s.Source != dir {
+		t.Errorf("INPUT is %+v (%v), read from %s: want what the archive in %s holds", c, err, s.Source, dir)
+	}
+}
+
 func TestLoadErrors(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) string {
@@ -264,6 +344,11 @@ func TestLoadErrors(t *testing.T) {
 	write("twice/iptables-save", "*filter\nCOMMIT\n")
 	write("twice/rules.v4", "*filter\nCOMMIT\n")
 	write("none/README.md", "")
+	write("archives/a.txtar", "")
+	write("archives/b.txtar", "")
+	write("beside/a.txtar", "-- meta.json --\n{\"formatVersion\": 1, \"variant\": \"iptables-nft\"}\n")
+	write("beside/iptables-save", "*filter\nCOMMIT\n")
+	write("stranger/a.txtar", "-- README --\nhello\n")
 	for _, c := range []struct {
 		name, path string
 		variant    ir.Variant
@@ -272,6 +357,9 @@ func TestLoadErrors(t *testing.T) {
 		{"missing", filepath.Join(dir, "nosuch"), "", "no such file"},
 		{"several hosts", filepath.Join(dir, "two"), "", "holds several snapshots: name one, e.g. " + filepath.Join(dir, "two", "a")},
 		{"twice the same", filepath.Join(dir, "twice"), "", "are a save of ipv4"},
+		{"several archives", filepath.Join(dir, "archives"), "", "holds several snapshots: name one, e.g. " + filepath.Join(dir, "archives", "a")},
+		{"an archive and a save", filepath.Join(dir, "beside"), "", "holds a whole snapshot, and other parts of one stand beside it"},
+		{"another archive", filepath.Join(dir, "stranger"), "", "it has no meta.json, so it is no snapshot"},
 		{"nothing in it", filepath.Join(dir, "none"), "", "no iptables-save in it"},
 		{"another backend", dir, ir.NFT, "is no variant of iptables"},
 		{"broken gzip", write("x.gz", "this is no gzip"), "", "gzip: invalid header"},

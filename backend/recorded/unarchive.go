@@ -61,7 +61,7 @@ func (l *loader) archive(path, text string, a *txtar.Archive) {
 	// What reading the members said was said when the snapshot was made.
 	l.snap.Warnings = m.Warnings
 	l.snap.Variant, l.snap.Why, l.snap.Generation, l.snap.Tools = m.Variant, m.Why, m.Generation, m.Tools
-	l.snap.Host = m.Host.host()
+	l.snap.Host, l.snap.Redacted = m.Host.host(), m.Redacted
 	l.snap.Facts = plainFacts(m.Facts)
 	l.snap.Scope = m.Scope.scope()
 }
@@ -120,7 +120,12 @@ func (l *loader) state(m metaState, members map[string]*diag.File, prefix string
 		}
 		t.Partial = mt.Partial
 		for _, u := range mt.Unread {
-			if c := t.Chain(u.Name); c != nil {
+			c := t.Chain(u.Name)
+			if c == nil && mt.Unreadable != "" {
+				c = &ir.Chain{Name: u.Name, Refs: -1}
+				t.Chains = append(t.Chains, c)
+			}
+			if c != nil {
 				c.Read, c.Rules, c.Unreadable = false, nil, u.Reason
 			}
 		}
@@ -132,10 +137,13 @@ func (l *loader) state(m metaState, members map[string]*diag.File, prefix string
 		if n.Other != (prefix != "") || c == nil {
 			continue
 		}
+		rule := &ir.Native{Handle: n.Handle, Expr: n.Expr, Comment: n.Comment, Text: n.Text, Start: n.Start, End: n.End}
+		if !c.Read {
+			c.Natives = append(c.Natives, ir.NativeAt{Index: n.Position, Native: rule})
+			continue
+		}
 		// They are listed in order, so each finds the ones before it in place.
-		c.Rules = slices.Insert(c.Rules, min(max(n.Position, 0), len(c.Rules)), &ir.Rule{
-			Packets: n.Packets, Bytes: n.Bytes, Native: &ir.Native{Handle: n.Handle, Expr: n.Expr, Comment: n.Comment},
-		})
+		c.Rules = slices.Insert(c.Rules, min(max(n.Position, 0), len(c.Rules)), &ir.Rule{Packets: n.Packets, Bytes: n.Bytes, Native: rule})
 	}
 	return out
 }

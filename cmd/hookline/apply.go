@@ -73,7 +73,9 @@ func (a *app) toApply(args []string) (*sources, *planFile, error) {
 
 // outcomeJSON is apply's and remove's result with -o json.
 type outcomeJSON struct {
-	Result string             `json:"result"`
+	Result string `json:"result"`
+	// Wrote tells that at least one commit was made, whether it stands or was taken back.
+	Wrote  bool               `json:"wrote"`
 	Rounds int                `json:"rounds"`
 	Plan   *compiler.PlanJSON `json:"plan,omitempty"`
 	// Tables of a stuck outcome: new, old or unknown, by "FAMILY TABLE".
@@ -136,27 +138,15 @@ func refusedCode(out *converge.Outcome) int {
 }
 
 func (a *app) writeOutcome(out *converge.Outcome, done string) error {
-	if a.flags.output == "json" {
-		o := outcomeJSON{Result: results[out.Status].word, Rounds: out.Rounds}
-		if out.Plan != nil {
-			j := out.Plan.JSON()
-			o.Plan = &j
-		}
-		for k, v := range out.Tables {
-			if o.Tables == nil {
-				o.Tables = map[string]string{}
-			}
-			o.Tables[k.String()] = v
-		}
-		enc := json.NewEncoder(a.out)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		return enc.Encode(o)
+	var err error
+	switch {
+	case a.flags.output == "json":
+		err = a.writeOutcomeJSON(out)
+	case out.Plan != nil:
+		err = a.writePlans([]*compiler.Plan{out.Plan})
 	}
-	if out.Plan != nil {
-		if err := a.writePlans([]*compiler.Plan{out.Plan}); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
 	if out.Final != nil && out.Final.Diags.HasErrors() && out.Final != out.Plan {
 		if err := a.report(out.Final.Diags); err != nil {
@@ -164,7 +154,10 @@ func (a *app) writeOutcome(out *converge.Outcome, done string) error {
 		}
 	}
 	switch {
+	case a.flags.output == "json":
 	case out.Status == converge.Done && !out.Wrote:
+	case out.Status == converge.Done && out.Final != nil && out.Final.Lost():
+		fmt.Fprintln(a.out, "applied and read back: what is ours is as declared; what is missing is not ours to put back")
 	case out.Status == converge.Done:
 		fmt.Fprintln(a.out, done)
 	case out.Status == converge.Stuck:
@@ -183,6 +176,29 @@ func (a *app) writeOutcome(out *converge.Outcome, done string) error {
 		fmt.Fprintln(a.out, "nothing was written")
 	}
 	return nil
+}
+
+// writeOutcomeJSON prints the result as data. The findings are in it, and go to
+// stderr all the same: whoever reads a log wants to know why.
+func (a *app) writeOutcomeJSON(out *converge.Outcome) error {
+	o := outcomeJSON{Result: results[out.Status].word, Wrote: out.Wrote, Rounds: out.Rounds}
+	if out.Plan != nil {
+		j := out.Plan.JSON()
+		o.Plan = &j
+		if err := a.report(out.Plan.Diags); err != nil {
+			return err
+		}
+	}
+	for k, v := range out.Tables {
+		if o.Tables == nil {
+			o.Tables = map[string]string{}
+		}
+		o.Tables[k.String()] = v
+	}
+	enc := json.NewEncoder(a.out)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(o)
 }
 
 func (a *app) removeCommand() *cobra.Command {
@@ -216,10 +232,10 @@ func (a *app) removeCommand() *cobra.Command {
 
 func (a *app) schemaCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:       "schema [ruleset|plan|snapshot]",
-		Short:     "Print the JSON Schema of rulesets, plans or snapshots",
+		Use:       "schema [ruleset|plan|snapshot|doctor]",
+		Short:     "Print the JSON Schema of rulesets, plans, snapshots or reports",
 		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
-		ValidArgs: []string{"ruleset", "plan", "snapshot"},
+		ValidArgs: []string{"ruleset", "plan", "snapshot", "doctor"},
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := "ruleset"
 			if len(args) == 1 {

@@ -53,6 +53,23 @@ func (a *app) host(ctx context.Context, kind string, families []ir.Family) (back
 	return iptables.New(iptables.Options{Variant: variant, Runner: runner, Families: families})
 }
 
+// readHost reads everything that stands on a host.
+func (a *app) readHost(ctx context.Context, kind string, families []ir.Family) (*ir.Snapshot, error) {
+	b, err := a.host(ctx, kind, families)
+	if err != nil {
+		return nil, err
+	}
+	session, err := b.Session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	snap, err := session.Snapshot(ctx, ir.Scope{Families: families, All: true, AllSets: true})
+	if cerr := session.Close(); err == nil {
+		err = cerr
+	}
+	return snap, err
+}
+
 // backendOf is the one kind of backend that all documents and the flag ask for.
 func backendOf(programs []*compiler.Program) (string, error) {
 	kind := "auto"

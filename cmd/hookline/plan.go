@@ -102,6 +102,11 @@ func (a *app) planRecorded(src *sources, paths []string, detailed bool) error {
 	p := src.parse(list)
 	if list.HasErrors() {
 		list.Sort()
+		if a.flags.output == "markdown" {
+			if err := compiler.WriteMarkdownFindings(a.out, "no plan, the input has errors", list); err != nil {
+				return err
+			}
+		}
 		if err := a.report(list); err != nil {
 			return err
 		}
@@ -110,14 +115,20 @@ func (a *app) planRecorded(src *sources, paths []string, detailed bool) error {
 	var plans []*compiler.Plan
 	var codes []int
 	for _, path := range paths {
-		plan, code, err := a.planSnapshot(p, path, detailed)
-		if err != nil {
-			return err
+		plan, findings := planSnapshot(p, path)
+		if plan == nil {
+			// The other snapshots are planned all the same: each is a host of its own.
+			if err := a.report(findings); err != nil {
+				return err
+			}
+			codes = append(codes, exitFault)
+			if a.flags.output == "markdown" {
+				plans = append(plans, compiler.Unplanned(path, findings))
+			}
+			continue
 		}
-		codes = append(codes, code)
-		if plan != nil {
-			plans = append(plans, plan)
-		}
+		codes = append(codes, planCode(plan, detailed))
+		plans = append(plans, plan)
 	}
 	if err := a.writePlans(plans); err != nil {
 		return err
@@ -126,8 +137,8 @@ func (a *app) planRecorded(src *sources, paths []string, detailed bool) error {
 }
 
 // planSnapshot plans against one recorded snapshot; the plan is nil if the input
-// has errors, which are reported.
-func (a *app) planSnapshot(p *parsed, path string, detailed bool) (*compiler.Plan, int, error) {
+// has errors, which are in the list.
+func planSnapshot(p *parsed, path string) (*compiler.Plan, *diag.List) {
 	kind := p.src.backend
 	for _, d := range p.docs {
 		if kind == "" && d.Backend != nil {
@@ -139,7 +150,9 @@ func (a *app) planSnapshot(p *parsed, path string, detailed bool) (*compiler.Pla
 	}
 	snap, list, err := recorded.Load(path, ir.Variant(kind))
 	if err != nil {
-		return nil, exitFault, err
+		list = &diag.List{}
+		list.Errorf(diag.SnapshotText, diag.Span{}, "%v", err)
+		return nil, list
 	}
 	var own []*dsl.Entry
 	if snap != nil && snap.Values != "" {
@@ -159,7 +172,7 @@ func (a *app) planSnapshot(p *parsed, path string, detailed bool) (*compiler.Pla
 	}
 	list.Sort()
 	if list.HasErrors() {
-		return nil, exitFault, a.report(list)
+		return nil, list
 	}
 	plan := compiler.NewPlan(programs, snap, compiler.PlanOptions{Families: p.src.families})
 	for _, k := range plan.Asked {
@@ -171,7 +184,10 @@ func (a *app) planSnapshot(p *parsed, path string, detailed bool) (*compiler.Pla
 	plan.Diags.Append(list)
 	plan.Diags.Sort()
 	plan.Notes = append(plan.Notes, snap.Warnings...)
-	return plan, planCode(plan, detailed), nil
+	if snap.Redacted {
+		plan.Notes = append(plan.Notes, "addresses in the snapshot are pseudonyms: what the rulesets say of addresses does not apply to them")
+	}
+	return plan, list
 }
 
 // writePlans prints plans to stdout and their findings to stderr.
@@ -251,48 +267,4 @@ func (a *app) planHost(ctx context.Context, args []string) (*compiler.Plan, erro
 		return nil, err
 	}
 	return converge.Plan(ctx, *opt)
-}
-
-func (a *app) snapshotCommand() *cobra.Command {
-	var out string
-	cmd := &cobra.Command{
-		Use:   "snapshot",
-		Short: "Write the host's state to one reviewable text file",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			src, err := a.readSources(nil)
-			if err != nil {
-				return err
-			}
-			b, err := a.host(cmd.Context(), src.backend, src.families)
-			if err != nil {
-				return err
-			}
-			session, err := b.Session(cmd.Context())
-			if err != nil {
-				return err
-			}
-			snap, err := session.Snapshot(cmd.Context(), ir.Scope{Families: src.families, All: true, AllSets: true})
-			if cerr := session.Close(); err == nil {
-				err = cerr
-			}
-			if err != nil {
-				return err
-			}
-			text, err := recorded.Write(snap)
-			if err != nil {
-				return err
-			}
-			for _, w := range snap.Warnings {
-				a.say("warning: %s", diag.Visible(w))
-			}
-			if out == "" || out == "-" {
-				_, err = a.out.Write(text)
-				return err
-			}
-			return createFile(out, text)
-		},
-	}
-	cmd.Flags().StringVar(&out, "out", "", "write to `FILE` (default: stdout)")
-	return cmd
 }

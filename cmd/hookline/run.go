@@ -105,8 +105,8 @@ func (a *app) root() *cobra.Command {
 	f.BoolVarP(&a.flags.quiet, "quiet", "q", false, "print results and errors only")
 	f.BoolVarP(&a.flags.verbose, "verbose", "v", false, "print informational findings too")
 	root.AddCommand(
-		a.validateCommand(), a.compileCommand(), a.snapshotCommand(), a.planCommand(), a.applyCommand(),
-		a.verifyCommand(), a.removeCommand(), a.schemaCommand(), a.versionCommand(),
+		a.validateCommand(), a.compileCommand(), a.snapshotCommand(), a.importCommand(), a.planCommand(), a.applyCommand(),
+		a.verifyCommand(), a.removeCommand(), a.doctorCommand(), a.schemaCommand(), a.versionCommand(),
 	)
 	root.CompletionOptions.HiddenDefaultCmd = false
 	return root

@@ -60,6 +60,12 @@ func (a *app) writeFindings(list *diag.List, files int) error {
 		return diag.WriteSARIF(a.out, list)
 	case "github":
 		return diag.WriteGitHub(a.out, list)
+	case "markdown":
+		title := fmt.Sprintf("%d ruleset file(s): valid", files)
+		if list.HasErrors() {
+			title = "the input has errors"
+		}
+		return compiler.WriteMarkdownFindings(a.out, title, list)
 	}
 	if err := a.report(list); err != nil {
 		return err

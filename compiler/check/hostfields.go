@@ -199,21 +199,20 @@ func (h hostView) hasNativeRules(family, table string) ref.Val {
 		return h.session.unknown(k)
 	}
 	t := h.state.Table(k.Family, k.Table)
-	switch {
-	case t == nil:
+	if t == nil {
 		return types.False
-	case strings.Contains(t.Unreadable, "incompatible"):
-		return types.True
-	case t.Unreadable != "":
-		return unreadable(k, t.Unreadable)
 	}
 	has, known := h.native[t.Key()]
 	if !known {
 		has = slices.ContainsFunc(t.Chains, (*ir.Chain).HasNative)
 		h.native[t.Key()] = has
 	}
-	if has {
+	switch {
+	case has, strings.Contains(t.Unreadable, "incompatible"):
+		// A save without a listing beside it has nothing but the tool's word for it.
 		return types.True
+	case t.Unreadable != "":
+		return unreadable(k, t.Unreadable)
 	}
 	if hasUnread(t) {
 		return h.session.unknown(k)

@@ -263,7 +263,7 @@ func (c *comparison) same(a, b *Rule) bool {
 // ruleText is a rule for people.
 func ruleText(r *Rule) string {
 	if r.Native != nil {
-		return strings.TrimSpace("native nft rule: " + r.Native.Expr)
+		return strings.TrimSpace("native nft rule: " + r.Native.String())
 	}
 	return r.Text
 }

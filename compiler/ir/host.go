@@ -105,26 +105,33 @@ type SettingName string
 
 // The settings that are looked for.
 const (
-	// SettingNFTService: nftables.service starts at boot; Text is nothing, File its
-	// link.
+	// SettingNFTService: nftables.service starts at boot; File is the link that says so.
 	SettingNFTService SettingName = "nftables-service"
-	// SettingFlushRuleset: the file that nftables.service loads, or one that it includes,
-	// flushes every table.
+	// SettingFlushRuleset: nftables.service, or a file that it loads, flushes the tables
+	// of everybody; Text is the statement or the unit's line.
 	SettingFlushRuleset SettingName = "flush-ruleset"
-	// SettingFirewalldService: firewalld starts at boot.
+	// SettingFirewalldService: firewalld starts at boot; File is the link that says so.
 	SettingFirewalldService SettingName = "firewalld-service"
-	// SettingFlushAllOnReload: firewalld flushes the tables of iptables when it reloads;
-	// Line is 0 where it does so because the file does not say otherwise.
+	// SettingFlushAllOnReload: firewalld flushes what is there when it reloads; Line is 0
+	// where it does so because the file does not say otherwise.
 	SettingFlushAllOnReload SettingName = "flush-all-on-reload"
-	// SettingFirewalldBackend is which tables firewalld writes; Text is the backend.
+	// SettingFirewalldBackend is which tables firewalld writes; Text is its word for them.
 	SettingFirewalldBackend SettingName = "firewalld-backend"
-	// SettingPersistentService: a service restores saved tables at boot.
+	// SettingPersistentService: a service restores saved tables at boot; File is the link
+	// that says so, Text the file that it restores.
 	SettingPersistentService SettingName = "persistent-service"
-	// SettingSavedRules: a file that such a service restores holds rules; one Setting for
-	// each chain that it names, with the chain's declaration as its Text.
+	// SettingRestoreNoFlush: such a service leaves rules that stand; Text is the file that
+	// it restores.
+	SettingRestoreNoFlush SettingName = "restore-noflush"
+	// SettingSavedRules: a file that such a service restores declares a chain, whose name
+	// is Text. Of chains whose names begin alike there is one.
 	SettingSavedRules SettingName = "saved-rules"
 	// SettingUFW: ufw is enabled and loads its rules at boot.
 	SettingUFW SettingName = "ufw-enabled"
+	// SettingUFWBuiltins: ufw empties the built-in chains when it starts and stops.
+	SettingUFWBuiltins SettingName = "ufw-manage-builtins"
+	// SettingUFWPolicy: ufw sets a policy other than ACCEPT; Text is KEY=VALUE.
+	SettingUFWPolicy SettingName = "ufw-policy"
 )
 
 // RecordedRuleset is what the state directory says of one ruleset.

@@ -29,6 +29,9 @@ type Snapshot struct {
 	Others *State
 	// Why says how Variant was chosen, as a clause for people; empty if nobody chose.
 	Why string
+	// Redacted tells that addresses in it are pseudonyms: they stand to each other as
+	// the host's addresses do.
+	Redacted bool
 	// Host is the rest of the machine; nil if nobody looked beyond the tables.
 	Host *Host
 	// NFTNames are the tables of nftables as nft(8) names them ("ip filter"), sorted; nil
@@ -94,12 +97,23 @@ func (s *Scope) Want(k ChainKey) {
 // WantAll adds a whole table to the scope.
 func (s *Scope) WantAll(k TableKey) { s.table(k).All = true }
 
-// WantGlob adds chains by glob, and everything that refers to them.
-func (s *Scope) WantGlob(k TableKey, glob string) {
+// WantGlob adds chains by glob, and everything that refers to them. No glob asks
+// for nothing.
+func (s *Scope) WantGlob(k TableKey, globs ...string) {
+	if len(globs) == 0 {
+		return
+	}
 	t := s.table(k)
 	t.Refs = true
-	if !slices.Contains(t.Globs, glob) {
-		t.Globs = append(t.Globs, glob)
+	known := map[string]bool{}
+	for _, g := range t.Globs {
+		known[g] = true
+	}
+	for _, g := range globs {
+		if !known[g] {
+			t.Globs = append(t.Globs, g)
+			known[g] = true
+		}
 	}
 }
 

@@ -136,21 +136,14 @@ type Chain struct {
 	// Rules in order. Native rules stand among them (Rule.Native), so that
 	// positions count them (FIELD M-27).
 	Rules []*Rule
+	// Natives are the native rules of a chain that was not read because of them, as
+	// far as they are known. Those of a chain that was read stand among Rules.
+	Natives []NativeAt
 	// Refs is the number of references to the chain that the kernel counts, or -1 if
 	// that was not asked.
 	Refs int
 	// Span is the line of a recorded snapshot that declares the chain.
 	Span diag.Span
-}
-
-// HasNative tells whether a native nft rule stands in the chain.
-func (c *Chain) HasNative() bool {
-	for _, r := range c.Rules {
-		if r.Native != nil {
-			return true
-		}
-	}
-	return false
 }
 
 // Rule is one rule in a chain. A Rule that stands in a State is never changed.
@@ -167,15 +160,6 @@ type Rule struct {
 	// Origin is the YAML value that the rule comes from, or its line in a recorded
 	// snapshot.
 	Origin diag.Span
-}
-
-// Native describes a native nft rule in one of iptables' tables.
-type Native struct {
-	Handle uint64
-	// Expr is the first expression that iptables would not write, e.g. "ct state".
-	Expr string
-	// Comment is the rule's own comment (user data), if any.
-	Comment string
 }
 
 // Set is an ipset or a named set.

@@ -9,11 +9,19 @@ import (
 	"hookline/dsl/diag"
 )
 
-// readSetMark reads {set: VALUE/MASK}: the bits under the mask become the value.
+// readSetMark reads {set: VALUE/MASK}: the bits under the mask become the value; or
+// {xor: VALUE}: these bits are turned over.
 func (l *lowering) readSetMark(a *Action) *action {
-	_, v := l.one(a, "set")
+	name, v := l.one(a, "set", "xor")
 	if v == nil {
 		return nil
+	}
+	if name == "xor" {
+		n, ok := l.number(v, "a value of bits", 1<<32-1)
+		if ok && n == 0 {
+			l.diags.Errorf(diag.InvalidValue, v.Span, "xor with no bits changes nothing")
+		}
+		return always(&ir.SetMark{Value: uint32(n)}, goesOn, packetMark)
 	}
 	b, ok := l.readBits(v, "a mark")
 	if ok && b.mask == 0 {

@@ -186,7 +186,7 @@ func (e *expansion) finish(at *HelperChain) {
 // protocol where the action's own rule has to have -p.
 func (e *expansion) actions(part *ir.Spec) []*ir.Spec {
 	if len(e.target.protocols) == 0 || part != nil && part.Protocol != nil {
-		return []*ir.Spec{joined(e.comments(), part, e.target.spec)}
+		return []*ir.Spec{joined(e.said(), part, e.target.spec)}
 	}
 	var out []*ir.Spec
 	for _, p := range e.target.protocols {
@@ -195,7 +195,7 @@ func (e *expansion) actions(part *ir.Spec) []*ir.Spec {
 			syn := tcpFlagBits["SYN"]
 			need.Matches = []ir.Match{&ir.L4{Module: "tcp", Flags: &ir.TCPFlags{Mask: syn, Comp: syn}}}
 		}
-		out = append(out, joined(e.comments(), need, part, e.target.spec))
+		out = append(out, joined(e.said(), need, part, e.target.spec))
 	}
 	return out
 }
@@ -218,7 +218,7 @@ func (e *expansion) refuse(limited, small bool) {
 
 // rule adds a rule to the rule's own chain.
 func (e *expansion) rule(parts ...*ir.Spec) {
-	e.rules = append(e.rules, joined(append([]*ir.Spec{e.comments()}, parts...)...))
+	e.rules = append(e.rules, joined(append([]*ir.Spec{e.said()}, parts...)...))
 }
 
 // open starts a helper chain.
@@ -228,12 +228,12 @@ func (e *expansion) open(purpose string) *HelperChain {
 	return c
 }
 
-// comments is the part that holds the rule's comment.
-func (e *expansion) comments() *ir.Spec {
-	if e.comment == nil {
+// said is the part that holds the rule's comments.
+func (e *expansion) said() *ir.Spec {
+	if len(e.comments) == 0 {
 		return nil
 	}
-	return matching(e.comment)
+	return &ir.Spec{Matches: e.comments}
 }
 
 // combinations are the joined alternatives of several choices, one of each.

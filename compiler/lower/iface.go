@@ -158,8 +158,17 @@ func interfaceSpec(key, name string, not bool) *ir.Spec {
 	return &ir.Spec{In: i}
 }
 
-// readPhysdevs reads physdev's in or out.
+// readPhysdevs reads physdev's in or out, or bridged: true.
 func (l *lowering) readPhysdevs(k Key, not bool) {
+	if k.Name == "bridged" {
+		if yes, ok := l.boolean(k.Value, "bridged"); ok && !yes {
+			l.diags.Errorf(diag.InvalidValue, k.Value.Span, "bridged: false is said as not: {physdev: {bridged: true}}")
+		}
+		l.addFixed(not, choice{disjoint: true, alts: []alternative{{
+			holds: matching(&ir.Physdev{IsBridged: true}), fails: matching(&ir.Physdev{NotIsBridged: true}),
+		}}})
+		return
+	}
 	list, every := l.readPatterns(k, not)
 	switch {
 	case len(items(k.Value)) == 0:

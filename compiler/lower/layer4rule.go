@@ -79,9 +79,12 @@ func (x *layer4) rule(f ir.Family, p uint8, sport, dport []numbers, flags *tcpFl
 	out := protocolSpec(p, false)
 	l4 := &ir.L4{Module: portModules[p]}
 	var more []ir.Match
+	anyPort := false
 	port := func(key *portKey, list []numbers, slot **ir.Ports, kind string) {
 		switch {
-		case len(list) == 1 && l4.Module != "" && !everyPort(list[0]):
+		case len(list) == 1 && l4.Module != "" && everyPort(list[0]):
+			anyPort = true
+		case len(list) == 1 && l4.Module != "":
 			*slot = &ir.Ports{PortRange: portRange(list[0])}
 		case len(list) > 0:
 			more = append(more, multiport(kind, list, false))
@@ -107,7 +110,7 @@ func (x *layer4) rule(f ir.Family, p uint8, sport, dport []numbers, flags *tcpFl
 		n := x.flags.not[0]
 		l4.Flags = &ir.TCPFlags{Not: true, Mask: n.mask, Comp: n.comp}
 	}
-	if l4.Source != nil || l4.Dest != nil || l4.Flags != nil {
+	if l4.Source != nil || l4.Dest != nil || l4.Flags != nil || anyPort {
 		out.Matches = append(out.Matches, l4)
 	}
 	out.Matches = append(out.Matches, more...)
@@ -216,8 +219,9 @@ func multiport(kind string, list []numbers, not bool) *ir.Multiport {
 
 func portRange(x numbers) ir.PortRange { return ir.PortRange{Low: uint16(x.low), High: uint16(x.high)} }
 
-// everyPort tells that a range is all ports: iptables-save loses `--dport
-// 0:65535`, so that multiport has to say it.
+// everyPort tells that a range is all ports. It asks for a header that has ports,
+// which a later fragment has not: what iptables-save makes of `-p tcp --dport
+// 0:65535` is `-p tcp -m tcp`, and that asks for the same.
 func everyPort(x numbers) bool { return x.low == 0 && x.high == 65535 }
 
 // refusedPort is the negation of one port or range. iptables-nft prints the

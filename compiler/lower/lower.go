@@ -48,7 +48,7 @@ type Rule struct {
 	Label      string // the rule's address, for messages
 	Match, Not []Key  // in written order
 	Action     *Action
-	Comment    *Value // written to iptables; nil or empty: none
+	Comment    *Value // written to iptables, or a list of those; nil or empty: none
 	Families   []ir.Family
 }
 
@@ -96,7 +96,7 @@ type Result struct {
 func Lower(r Rule, ctx Context) (Result, *diag.List) {
 	l := &lowering{rule: r, ctx: ctx, diags: &diag.List{}}
 	l.readMatches()
-	l.readComment()
+	l.readComments()
 	act := l.readAction()
 	if l.diags.HasErrors() {
 		return Result{}, l.diags
@@ -157,9 +157,10 @@ type lowering struct {
 
 	layer4  layer4
 	keys    []keyChoices
-	limits  []rateMatch // asked last, in written order
+	limits  []rateMatch // limits and the like, asked last, in written order
 	notRate *rateMatch  // not: {limit: ...}
-	comment *ir.Comment
+	// comments are the rule's own, in written order.
+	comments []ir.Match
 	// refusals are the findings of check so far.
 	refusals []string
 }

@@ -30,6 +30,7 @@ type packet struct {
 	helper           string
 	inSet            map[string]bool // by kernel name and directions
 	limitOK, underOK bool            // underOK: hashlimit's rate is not exceeded
+	chosen           bool            // by statistic
 }
 
 // The rules that the machine puts around the rule under test.
@@ -233,6 +234,12 @@ func (m *machine) match(x ir.Match) bool {
 	case *ir.Hashlimit:
 		m.asked++
 		return p.underOK == (x.Options[0] == "--hashlimit-upto")
+	case *ir.RawMatch:
+		if x.Module != "statistic" {
+			panic("the machine does not know -m " + x.Module)
+		}
+		m.asked++
+		return p.chosen != slices.Contains(x.Args, "!")
 	case *ir.Owner:
 		return ids(x.UID, p.uid, x.UIDNot) && ids(x.GID, p.gid, x.GIDNot)
 	case *ir.MAC:

@@ -8,7 +8,7 @@ import (
 // matchKeys are the keys of match and not.
 var matchKeys = []string{
 	"protocol", "source", "destination", "sport", "dport", "in", "out", "state", "mark", "ctmark", "icmpType",
-	"icmpv6Type", "tcpFlags", "addrtype", "limit", "hashlimit", "owner", "mac", "physdev", "length", "ttl", "helper",
+	"icmpv6Type", "tcpFlags", "addrtype", "limit", "hashlimit", "statistic", "owner", "mac", "physdev", "length", "ttl", "helper",
 }
 
 // readMatches reads every key of match and not and reports what is wrong.
@@ -54,11 +54,13 @@ func (l *lowering) readKey(k Key, not bool) {
 	case "owner":
 		l.readNested(k, not, []string{"uid", "gid"}, l.readOwners)
 	case "physdev":
-		l.readNested(k, not, []string{"in", "out"}, l.readPhysdevs)
+		l.readNested(k, not, []string{"in", "out", "bridged"}, l.readPhysdevs)
 	case "limit":
 		l.readLimit(k, not)
 	case "hashlimit":
 		l.readHashlimit(k, not)
+	case "statistic":
+		l.readStatistic(k, not)
 	case "mac":
 		l.readMACs(k, not)
 	case "length":
@@ -97,13 +99,12 @@ func (l *lowering) add(not bool, of func(f ir.Family) choice) {
 
 func (l *lowering) addFixed(not bool, c choice) { l.add(not, func(ir.Family) choice { return c }) }
 
-// readComment reads the comment that goes to iptables: at most the 255 bytes that
-// the kernel keeps (it cuts the rest silently).
-func (l *lowering) readComment() {
-	if l.rule.Comment == nil {
-		return
-	}
-	if s, ok := l.text(l.rule.Comment, "a comment", 255); ok && s != "" {
-		l.comment = &ir.Comment{Text: s}
+// readComments reads the comments that go to iptables: each at most the 255 bytes
+// that the kernel keeps (it cuts the rest silently).
+func (l *lowering) readComments() {
+	for _, v := range items(l.rule.Comment) {
+		if s, ok := l.text(v, "a comment", 255); ok && s != "" {
+			l.comments = append(l.comments, &ir.Comment{Text: s})
+		}
 	}
 }

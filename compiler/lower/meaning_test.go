@@ -336,6 +336,15 @@ func (m *meaning) rate() {
 		m.rates = append(m.rates, func(p *packet) bool { return !p.limitOK })
 	}
 	if m.one(6) {
+		text, not := m.pick("statistic: {probability: 0.5}", "statistic: {every: 3, packet: 1}"), m.one(3)
+		if not {
+			m.not = append(m.not, text)
+		} else {
+			m.match = append(m.match, text)
+		}
+		m.rates = append(m.rates, func(p *packet) bool { return p.chosen != not })
+	}
+	if m.one(6) {
 		side, not := m.pick("upto", "above"), m.one(2)
 		text := "hashlimit: {name: x, " + side + ": 5/second}"
 		if not {
@@ -417,7 +426,8 @@ func newPacket(rnd *rand.Rand, f ir.Family) packet {
 		sourceType: addressType(rnd, f), destType: addressType(rnd, f),
 		mark: uint32(rnd.IntN(5)), ctmark: uint32(rnd.IntN(5)), uid: uint32(rnd.IntN(10)), gid: uint32(rnd.IntN(10)),
 		mac: [6]byte{2, 0, 0, 0, 0, byte(rnd.IntN(4))}, length: uint16(rnd.IntN(14)), ttl: uint8(59 + rnd.IntN(8)),
-		helper: pick([]string{"ftp", "sip", "irc", "tftp"}), limitOK: rnd.IntN(4) > 0, underOK: rnd.IntN(4) > 0, inSet: map[string]bool{},
+		helper: pick([]string{"ftp", "sip", "irc", "tftp"}), limitOK: rnd.IntN(4) > 0, underOK: rnd.IntN(4) > 0,
+		chosen: rnd.IntN(4) > 0, inSet: map[string]bool{},
 	}
 	for _, s := range []string{"both-4", "both-6", "only4", "only6"} {
 		p.inSet[s+" src"], p.inSet[s+" dst"] = rnd.IntN(3) == 0, rnd.IntN(3) == 0

@@ -10,11 +10,19 @@ import (
 )
 
 // readNAT reads dnat or snat. Its addresses decide the family; `to` may be a list
-// with one place for each.
+// with one place for each. iptables has --random-fully for sources only.
 func (l *lowering) readNAT(a *Action) *action {
-	m, ok := l.fields(a.Args, a.Kind, "to")
+	known := []string{"to"}
+	if a.Kind == "snat" {
+		known = append(known, "randomFully")
+	}
+	m, ok := l.fields(a.Args, a.Kind, known...)
 	if !ok {
 		return nil
+	}
+	randomFully := false
+	if v := m["randomFully"]; v != nil {
+		randomFully, _ = l.boolean(v, "randomFully")
 	}
 	if m["to"] == nil {
 		l.diags.Errorf(diag.MissingKey, a.Span, "%s needs to", a.Kind).WithHelp("for example %s: {to: 192.0.2.1}", a.Kind)
@@ -64,7 +72,7 @@ func (l *lowering) readNAT(a *Action) *action {
 		if r == nil {
 			r = byFamily[f]
 		}
-		return &ir.NAT{Dest: a.Kind == "dnat", To: *r}
+		return &ir.NAT{Dest: a.Kind == "dnat", To: *r, RandomFully: randomFully}
 	}
 	return act
 }

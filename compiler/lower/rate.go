@@ -2,11 +2,13 @@ package lower
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"hookline/compiler/ir"
+	"hookline/compiler/xtables"
 	"hookline/dsl/diag"
 )
 
@@ -128,6 +130,67 @@ func (l *lowering) checkBurst(r rate, v *Value, burst uint64, burstAt *Value, sc
 		WithHelp("use a burst of at most %d", most)
 	return false
 }
+
+// readStatistic reads {probability} or {every, packet}. Like a limit it is asked
+// last, and once for a packet: `every` counts the packets that get that far. Under
+// not it is asked the other way round.
+func (l *lowering) readStatistic(k Key, not bool) {
+	m, ok := l.fields(k.Value, "statistic", "probability", "every", "packet")
+	if !ok {
+		return
+	}
+	bang := ""
+	if not {
+		bang = "! "
+	}
+	text := ""
+	switch {
+	case m["probability"] != nil && (m["every"] != nil || m["packet"] != nil):
+		l.diags.Errorf(diag.RuleConflict, k.Span, "statistic takes probability, or every and packet")
+	case m["probability"] != nil:
+		s, ok := l.scalar(m["probability"], "a probability between 0 and 1")
+		if ok && !probability.MatchString(s) {
+			l.diags.Errorf(diag.InvalidValue, m["probability"].Span, "%q is not a probability: a number between 0 and 1 such as 0.25", s)
+			return
+		}
+		text = "-m statistic --mode random " + bang + "--probability " + s
+	case m["every"] != nil:
+		every, ok1 := l.number(m["every"], "a number of packets", 1<<32-1)
+		packet, ok2 := uint64(0), true
+		if m["packet"] != nil {
+			packet, ok2 = l.number(m["packet"], "a number of a packet", 1<<32-1)
+		}
+		if ok1 && every == 0 {
+			l.diags.Errorf(diag.InvalidValue, m["every"].Span, "every 0 packets is never: every counts from 1")
+			return
+		}
+		if ok1 && ok2 && packet >= every {
+			at := k.Span
+			if m["packet"] != nil {
+				at = m["packet"].Span
+			}
+			l.diags.Errorf(diag.InvalidValue, at, "packet counts from 0 to %d", every-1)
+			return
+		}
+		text = fmt.Sprintf("-m statistic --mode nth %s--every %d --packet %d", bang, every, packet)
+	default:
+		l.diags.Errorf(diag.MissingKey, k.Span, "statistic needs probability or every")
+	}
+	if l.diags.HasErrors() {
+		return
+	}
+	// The tool keeps a probability as a fraction of 2^31: the one spelling of that is
+	// known where rule text is read.
+	specs, err := xtables.Parse(text, xtables.Options{Family: ir.IPv4})
+	if err != nil || len(specs) != 1 || len(specs[0].Matches) != 1 {
+		l.diags.Errorf(diag.InvalidValue, k.Span, "statistic: %v", err)
+		return
+	}
+	l.limits = append(l.limits, rateMatch{of: func(ir.Family) ir.Match { return specs[0].Matches[0] }})
+}
+
+// probability is a number from 0 to 1 with at most the digits that the tool prints.
+var probability = regexp.MustCompile(`^(0(\.[0-9]{1,11})?|1(\.0{1,11})?)$`)
 
 var hashlimitKeys = []string{"name", "upto", "above", "burst", "mode", "srcmask", "dstmask", "htableSize", "htableMax", "htableExpire"}
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 )
 
 //go:embed catalogue/*.json
@@ -33,14 +34,16 @@ type EntryRule struct {
 	Size int
 }
 
-// Builtin is the catalogue that is part of the program.
-func Builtin() (*Catalogue, error) {
+// Builtin is the catalogue that is part of the program. It is read once.
+func Builtin() (*Catalogue, error) { return loadBuiltin() }
+
+var loadBuiltin = sync.OnceValues(func() (*Catalogue, error) {
 	sub, err := fs.Sub(builtin, "catalogue")
 	if err != nil {
 		return nil, fmt.Errorf("open the embedded catalogue: %w", err)
 	}
 	return Load(sub)
-}
+})
 
 // Load reads every *.json file at the top of a file system.
 func Load(fsys fs.FS) (*Catalogue, error) {

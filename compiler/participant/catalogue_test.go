@@ -25,8 +25,9 @@ func builtin(t testing.TB) *participant.Catalogue {
 func TestBuiltinEntries(t *testing.T) {
 	c := builtin(t)
 	for _, name := range []string{
-		"antrea", "calico", "cilium", "docker", "fail2ban", "firewalld", "flannel", "istio", "kube-ovn", "kube-proxy",
-		"kube-router", "kube-vip", "kubelet", "libvirt", "netbird", "nodelocaldns", "podman", "portmap", "tailscale", "ufw",
+		"antrea", "calico", "cilium", "docker", "fail2ban", "firewalld", "flannel", "iptables-persistent", "istio", "killall",
+		"kube-ovn", "kube-proxy", "kube-router", "kube-vip", "kubelet", "libvirt", "netbird", "nftables-service", "nodelocaldns",
+		"podman", "portmap", "submariner", "tailscale", "ufw",
 	} {
 		if c.Entry(name) == nil {
 			t.Errorf("Entry(%q) = nil", name)
@@ -35,6 +36,11 @@ func TestBuiltinEntries(t *testing.T) {
 	for _, e := range c.Entries() {
 		if len(e.Behaviours) == 0 || len(e.Sources) == 0 || e.Title == "" {
 			t.Errorf("participant %s lacks a behaviour, a source or a title", e.Name)
+		}
+		for _, s := range e.Shared {
+			if c.Entry(s.With) == nil {
+				t.Errorf("participant %s shares %s with %s, whom nobody knows", e.Name, s.Glob, s.With)
+			}
 		}
 		for _, chain := range e.Chains {
 			if owner := c.ChainOwner(strings.ReplaceAll(chain, "*", "0")); owner == "" {
@@ -65,6 +71,15 @@ func TestLoadIsStrict(t *testing.T) {
 		{"mark outside of its mask", `{"name": "x", "marks": [{"value": "0x3", "mask": "0x1", "use": "y"}]}`, "covers its value"},
 		{"mark that is no number", `{"name": "x", "marks": [{"value": "0x1ffffffff", "mask": "0x1", "use": "y"}]}`, "not a 32-bit number"},
 		{"bad nft table", `{"name": "x", "nftTables": ["calico"]}`, "not a family and a name"},
+		{"exact string without it", `{"name": "x", "killed": [{"substring": "y", "exact": ["z"], "by": "b"}]}`, "do not all hold it"},
+		{"version without words", `{"name": "x", "versions": [{"says": "", "has": {"chains": ["X"]}}]}`, "needs words"},
+		{"version without a sign", `{"name": "x", "versions": [{"says": "1", "has": {}, "lacks": {"chains": ["X"]}}]}`, "needs words, and signs"},
+		{"version by any chain", `{"name": "x", "versions": [{"says": "1", "has": {"chains": ["*"]}}]}`, "would match everything"},
+		{"version by a rule anywhere", `{"name": "x", "versions": [{"says": "1", "has": {"rules": [{"target": "X"}]}}]}`, "needs tables, chains by name"},
+		{"version by a rule in many chains", `{"name": "x", "versions": [{"says": "1", "has": {"rules": [{"tables": ["nat"], "hooks": ["X-*"], "target": "X"}]}}]}`, "chains by name"},
+		{"unknown sign", `{"name": "x", "versions": [{"says": "1", "has": {"chain": ["X"]}}]}`, `unknown field "chain"`},
+		{"shared with nobody", `{"name": "x", "chains": ["X"], "shared": [{"glob": "X", "with": "x"}]}`, "with somebody else"},
+		{"shared, but not its own", `{"name": "x", "chains": ["X"], "shared": [{"glob": "Y", "with": "z"}]}`, "one of the chains and comments"},
 		{"killed by nobody", `{"name": "x", "killed": [{"substring": "y", "by": ""}]}`, "who deletes"},
 	}
 	for _, tt := range tests {
@@ -216,7 +231,7 @@ func TestMarkOwners(t *testing.T) {
 		{0x2000, 0x2000, "netbird podman portmap"},         // 0x1bd00 holds the bit
 		{0x20000, 0x20000, "calico kube-router tailscale"}, // not NetBird
 		{0x40, 0x40, "kube-vip"},
-		{0x80000, 0x80000, "calico kube-ovn tailscale"},
+		{0x80000, 0x80000, "calico kube-ovn submariner tailscale"},
 		{0, 0x4000, "flannel kube-ovn kube-proxy"}, // clearing counts
 		{0, 0, ""},
 	}

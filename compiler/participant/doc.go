@@ -1,6 +1,6 @@
 // Package participant is the catalogue of the programs that write rules on a
 // host: how to recognise what they wrote, how they behave when somebody moves
-// it, which marks and names they use.
+// it, which marks and names they use, and which signs tell their versions.
 //
 // In: JSON files, one for each program (catalogue/*.json, embedded), and the
 // participants that a ruleset adds. Out: a Catalogue that answers questions

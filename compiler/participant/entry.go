@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"hookline/compiler/ir"
 )
 
 // Entry is one program. Of an entry that a ruleset adds, only Name and the five
@@ -20,6 +22,9 @@ type Entry struct {
 	// Chains are names of the program's chains. Names without `*` can be written as
 	// bare references in rulesets.
 	Chains []string `json:"chains,omitempty"`
+	// Jumps are those that stand as long as the program's chain stands: one that is
+	// missing was deleted by somebody else.
+	Jumps []Jump `json:"jumps,omitempty"`
 	// Comments that the program's rules carry; one of a rule's comments is enough.
 	Comments []string `json:"comments,omitempty"`
 	// Sets are names of the program's ipsets.
@@ -41,8 +46,13 @@ type Entry struct {
 	Reserved []string `json:"reserved,omitempty"`
 	// UserChains are chains that the program creates for its users to fill.
 	UserChains []string `json:"userChains,omitempty"`
+	// Shared are chains and comments that another participant writes too: they do not
+	// show that this one is there.
+	Shared []Shared `json:"shared,omitempty"`
 	// Killed are substrings that get a rule deleted, whoever wrote it.
 	Killed []Killed `json:"killed,omitempty"`
+	// Versions tell versions and modes of the program apart by what shows on a host.
+	Versions []Version `json:"versions,omitempty"`
 	// Sources say where all this is from: source files, issues, recordings.
 	Sources []string `json:"sources,omitempty"`
 
@@ -51,13 +61,17 @@ type Entry struct {
 
 // RuleGlob is the shape of a rule: all keys that are set hold, each by glob.
 type RuleGlob struct {
-	// Tables and Hooks narrow the glob to tables and to chains by name; empty means
-	// any.
+	// Tables and Hooks narrow the glob to tables by name and to chains by glob; empty
+	// means any.
 	Tables []string `json:"tables,omitempty"`
 	Hooks  []string `json:"hooks,omitempty"`
+	// Beside narrows the glob to chains that also jump to a chain of this name: rules
+	// that anybody could have written are a program's where its jump stands by them.
+	Beside string `json:"beside,omitempty"`
 	// Comment matches any of the rule's comments.
 	Comment string `json:"comment,omitempty"`
-	// Text is the whole rule behind `-A CHAIN `, as iptables-save prints it.
+	// Text is the whole rule behind `-A CHAIN `, as iptables-save prints it, or a native
+	// rule as nft lists it.
 	Text string `json:"text,omitempty"`
 	// Target is the target's name, or the chain that the rule jumps or goes to.
 	Target string `json:"target,omitempty"`
@@ -161,14 +175,68 @@ type Mark struct {
 	Hidden string `json:"hidden,omitempty"`
 }
 
+// Jump is from each of some built-in chains of each of some tables to a chain of
+// the program.
+type Jump struct {
+	Chain  string   `json:"chain"`
+	Tables []string `json:"tables"`
+	Hooks  []string `json:"hooks"`
+}
+
+// Shared is a glob of Entry.Chains or Entry.Comments, as it stands there, that With
+// writes too.
+type Shared struct {
+	Glob string `json:"glob"`
+	With string `json:"with"`
+}
+
+// SharedWith is the participant that writes what a glob of the entry's means too,
+// or "".
+func (e *Entry) SharedWith(glob string) string {
+	for _, s := range e.Shared {
+		if s.Glob == glob {
+			return s.With
+		}
+	}
+	return ""
+}
+
 // Killed is a substring that gets a rule deleted.
 type Killed struct {
 	Substring string `json:"substring"`
 	// AnyCase tells that upper and lower case are the same.
 	AnyCase bool `json:"anyCase,omitempty"`
+	// Exact are the strings that really get a rule deleted, if Substring, which names
+	// must not hold, is less than them.
+	Exact []string `json:"exact,omitempty"`
 	// By says who deletes, as a clause: "rke2-killall.sh deletes ...".
 	By string `json:"by"`
 }
+
+// Version is what is known of a program's version, mode or settings if a host
+// shows some signs.
+type Version struct {
+	// Says is a phrase for people: "3.29 or newer".
+	Says string `json:"says"`
+	// Has are signs all of which are there; Lacks are signs none of which is.
+	Has   Signs `json:"has"`
+	Lacks Signs `json:"lacks,omitempty"`
+}
+
+// Signs are things that a host shows, by glob.
+type Signs struct {
+	// Chains by name, in any table.
+	Chains []string `json:"chains,omitempty"`
+	// Rules by shape. Hooks must say in which chains: a host has many.
+	Rules []RuleGlob `json:"rules,omitempty"`
+	// NFTTables as "ip netbird", and base chains in them as "ip netbird netbird-raw-pre".
+	NFTTables []string `json:"nftTables,omitempty"`
+	NFTChains []string `json:"nftChains,omitempty"`
+}
+
+func (s Signs) globs() []string { return slices.Concat(s.Chains, s.NFTTables, s.NFTChains) }
+
+func (s Signs) empty() bool { return len(s.globs())+len(s.Rules) == 0 }
 
 // In tells whether the behaviour is about a chain of a table.
 func (b Behaviour) In(table, chain string) bool {
@@ -224,7 +292,8 @@ func (e *Entry) BehavioursIn(table, chain string, tail bool) []Behaviour {
 
 // Applies tells whether the glob is about rules in a chain of a table.
 func (g RuleGlob) Applies(table, chain string) bool {
-	return oneOf(g.Tables, table) && oneOf(g.Hooks, chain)
+	return oneOf(g.Tables, table) &&
+		(len(g.Hooks) == 0 || slices.ContainsFunc(g.Hooks, func(h string) bool { return ir.MatchGlob(h, chain) }))
 }
 
 // Literal is the length of the glob's literal text, all keys together.
@@ -298,9 +367,44 @@ func (e *Entry) check() error {
 			bad("marks: wholeIn and hidden do not go together")
 		}
 	}
+	for _, j := range e.Jumps {
+		for _, t := range j.Tables {
+			for _, h := range j.Hooks {
+				if !ir.IsBuiltin(t, h) {
+					bad("jumps: table %s has no built-in chain %s", t, h)
+				}
+			}
+		}
+		if len(j.Tables) == 0 || len(j.Hooks) == 0 || !slices.Contains(slices.Concat(e.Chains, e.UserChains), j.Chain) {
+			bad("jumps: %q needs tables and hooks, and to be one of the chains", j.Chain)
+		}
+	}
+	for _, c := range e.Shared {
+		if !slices.Contains(slices.Concat(e.Chains, e.Comments), c.Glob) || c.With == "" || c.With == e.Name {
+			bad("shared: %q must be one of the chains and comments, and with somebody else", c.Glob)
+		}
+	}
+	for _, v := range e.Versions {
+		if v.Says == "" || v.Has.empty() {
+			bad("versions: %q needs words, and signs that are there", v.Says)
+		}
+		for _, g := range slices.Concat(v.Has.Rules, v.Lacks.Rules) {
+			if len(g.Tables) == 0 || len(g.Hooks) == 0 || g.Literal() == 0 || strings.Contains(strings.Join(g.Hooks, ""), "*") {
+				bad("versions: %q: a rule needs tables, chains by name and some text", v.Says)
+			}
+		}
+		for _, g := range slices.Concat(v.Has.globs(), v.Lacks.globs()) {
+			if literal(g) == 0 {
+				bad("versions: %q: %q would match everything", v.Says, g)
+			}
+		}
+	}
 	for _, k := range e.Killed {
 		if k.Substring == "" || k.By == "" {
 			bad("killed: a substring and who deletes are both needed")
+		}
+		if slices.ContainsFunc(k.Exact, func(x string) bool { return !strings.Contains(x, k.Substring) }) {
+			bad("killed: the exact strings of %q do not all hold it", k.Substring)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {

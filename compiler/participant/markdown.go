@@ -17,7 +17,9 @@ marks they use, and which names are theirs. A ruleset refers to them by name (` 
 under ` + "`spec.participants`" + `.
 
 Of several globs that match a rule, the one with the longest literal text decides whose it is. ` + "`NAME/tail`" + ` means the
-rules under "tail", which the bare name leaves out.
+rules under "tail", which the bare name leaves out. A native rule of nftables in a table of iptables is matched by the
+fields that it would have if iptables had written it, and ` + "`text`" + ` is the rule as nft lists it. Versions and modes are told
+by what stands on a host: only where all that it takes was read.
 
 | participant | program | recognised by chains | reserved names |
 |---|---|---|---|
@@ -60,7 +62,10 @@ Names and comments of rulesets must not hold these.
 }
 
 func (e *Entry) markdown(b *strings.Builder) {
-	fmt.Fprintf(b, "\n## %s\n\n%s.\n\n", e.Name, e.Title)
+	fmt.Fprintf(b, "\n## %s\n\n%s.\n", e.Name, e.Title)
+	if len(e.Chains)+len(e.UserChains)+len(e.Comments)+len(e.Sets)+len(e.Rules)+len(e.Tail)+len(e.NFTTables) > 0 {
+		b.WriteString("\n")
+	}
 	line := func(what string, list []string) {
 		if len(list) > 0 {
 			fmt.Fprintf(b, "- %s: %s\n", what, codes(list, len(list)))
@@ -73,22 +78,31 @@ func (e *Entry) markdown(b *strings.Builder) {
 	line("rules", ruleTexts(e.Rules))
 	line("tail", ruleTexts(e.Tail))
 	line("nftables tables", e.NFTTables)
+	for _, c := range e.Shared {
+		fmt.Fprintf(b, "- `%s` is written by %s too, and alone does not show that %s is there\n", c.Glob, c.With, e.Name)
+	}
 	if len(e.Behaviours) > 0 {
-		b.WriteString("\n| where | does | when |\n|---|---|---|\n")
+		b.WriteString("\n| where | does | repairs | when | kind |\n|---|---|---|---|---|\n")
 	}
 	for _, x := range e.Behaviours {
-		does := x.Does
-		if x.Tail {
-			does += " (tail)"
+		kind := string(x.Kind)
+		if x.At != "" {
+			kind += ", " + x.At
 		}
-		if x.Repair != "" {
-			does += ", " + x.Repair
+		if x.Tail {
+			kind += ", tail"
 		}
 		when := x.When
 		if x.NotByDefault {
 			when = strings.TrimSpace(when + " (not by default)")
 		}
-		fmt.Fprintf(b, "| %s | %s | %s |\n", cell(place(x.Tables, x.Hooks)), cell(does), cell(when))
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", cell(place(x.Tables, x.Hooks)), cell(x.Does), cell(x.Repair), cell(when), kind)
+	}
+	if len(e.Versions) > 0 {
+		b.WriteString("\n| version or mode | shows by | without |\n|---|---|---|\n")
+	}
+	for _, v := range e.Versions {
+		fmt.Fprintf(b, "| %s | %s | %s |\n", cell(v.Says), v.Has.markdown(), v.Lacks.markdown())
 	}
 	b.WriteString("\nSources:\n\n")
 	for _, s := range e.Sources {
@@ -97,6 +111,21 @@ func (e *Entry) markdown(b *strings.Builder) {
 		}
 		fmt.Fprintf(b, "- %s\n", s)
 	}
+}
+
+// markdown lists signs.
+func (s Signs) markdown() string {
+	var out []string
+	add := func(what string, list []string) {
+		if len(list) > 0 {
+			out = append(out, what+" "+codes(list, len(list)))
+		}
+	}
+	add("chain", s.Chains)
+	add("rule", ruleTexts(s.Rules))
+	add("table", s.NFTTables)
+	add("base chain", s.NFTChains)
+	return strings.Join(out, ", ")
 }
 
 // place names tables and hooks in words.
@@ -119,6 +148,9 @@ func ruleTexts(rules []RuleGlob) []string {
 		s := g.String()
 		if len(g.Tables)+len(g.Hooks) > 0 {
 			s += " in " + place(g.Tables, g.Hooks)
+		}
+		if g.Beside != "" {
+			s += " beside a jump to " + g.Beside
 		}
 		out = append(out, s)
 	}

@@ -119,18 +119,40 @@ func (c *Catalogue) UserChain(chain string) (participant string, given bool) {
 	return "", false
 }
 
-// ReservedSubstring finds a piece of a text (a name, a comment) that gets a rule
-// deleted by somebody, and says by whom.
+// ReservedSubstring finds a piece of a name or of an anchor's comment that must
+// not be in there, because it gets rules deleted by somebody, and says by whom.
 func (c *Catalogue) ReservedSubstring(text string) (substring, why string, found bool) {
-	lower := strings.ToLower(text)
 	for _, e := range c.entries {
 		for _, k := range e.Killed {
-			if strings.Contains(text, k.Substring) || k.AnyCase && strings.Contains(lower, strings.ToLower(k.Substring)) {
+			if holds(text, k.Substring, k.AnyCase) {
 				return k.Substring, k.By, true
 			}
 		}
 	}
 	return "", "", false
+}
+
+// KilledRule finds a piece of a rule's text that gets the rule deleted by somebody,
+// and says by whom.
+func (c *Catalogue) KilledRule(text string) (substring, why string, found bool) {
+	for _, e := range c.entries {
+		for _, k := range e.Killed {
+			exact := k.Exact
+			if len(exact) == 0 {
+				exact = []string{k.Substring}
+			}
+			for _, x := range exact {
+				if holds(text, x, k.AnyCase) {
+					return x, k.By, true
+				}
+			}
+		}
+	}
+	return "", "", false
+}
+
+func holds(text, substring string, anyCase bool) bool {
+	return strings.Contains(text, substring) || anyCase && strings.Contains(strings.ToLower(text), strings.ToLower(substring))
 }
 
 // MarkOwner is a participant that uses some of a mark's bits.

@@ -65,7 +65,7 @@ type Anchor struct {
 	Adopt bool
 	// Participant is whose jump an adopted one is, if known.
 	Participant string
-	// Collapse: of several copies one stays. It always holds unless Adopt is set.
+	// Collapse: of several copies one stays.
 	Collapse bool
 	// IfMissing says what to do when no jump stands that an Adopt could manage.
 	IfMissing Missing

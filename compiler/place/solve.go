@@ -193,10 +193,7 @@ func (s *solver) settleMissing() {
 }
 
 // collapses tells whether only one copy of an anchor's jump may stay.
-func (s *solver) collapses(a int) bool {
-	x := &s.in.Anchors[a]
-	return !x.Adopt || x.Collapse
-}
+func (s *solver) collapses(a int) bool { return s.in.Anchors[a].Collapse }
 
 // mayStay tells whether a copy survives when all others are deleted by value,
 // which takes the first equal one: no later copy has the same text.

@@ -1,7 +1,6 @@
 package recognize
 
 import (
-	"cmp"
 	"slices"
 	"sync"
 
@@ -45,7 +44,16 @@ func (r *Recognizer) State(s *ir.State) *Table {
 // not be in any State.
 func (r *Recognizer) Rule(k ir.ChainKey, rule *ir.Rule) Attribution {
 	owner, given := r.chain(k.Chain)
-	return r.attribute(k, r.decode(k.Family, rule), owner, given, r.cat.Chain)
+	alone := func(string) bool { return false }
+	return r.attribute(k, r.decode(k.Family, rule), neighbourhood{owner, given, r.cat.Chain, alone})
+}
+
+// neighbourhood is what an attribution asks of the chain that a rule stands in.
+type neighbourhood struct {
+	owner  participant.Hit
+	given  bool // the chain is for its owner's users
+	chain  func(name string) (participant.Hit, bool)
+	beside func(glob string) bool // tells whether a rule jumps to such a chain
 }
 
 // Fields are the fields of a rule, by the recognizer's decoder.
@@ -61,9 +69,7 @@ func (r *Recognizer) chain(name string) (participant.Hit, bool) {
 	return h, given
 }
 
-func (r *Recognizer) attribute(
-	k ir.ChainKey, f Fields, owner participant.Hit, given bool, chainOf func(string) (participant.Hit, bool),
-) Attribution {
+func (r *Recognizer) attribute(k ir.ChainKey, f Fields, in neighbourhood) Attribution {
 	var best participant.Hit
 	var kind string
 	better := func(h participant.Hit, ok bool, by string) {
@@ -72,7 +78,7 @@ func (r *Recognizer) attribute(
 		}
 	}
 	if f.Target != "" {
-		h, ok := chainOf(f.Target)
+		h, ok := in.chain(f.Target)
 		better(h, ok, "chain")
 	}
 	for _, c := range f.Comments {
@@ -83,14 +89,14 @@ func (r *Recognizer) attribute(
 		h, ok := r.cat.Set(s)
 		better(h, ok, "set")
 	}
-	ownChain := owner.Entry != nil && !given
+	ownChain := in.owner.Entry != nil && !in.given
 	tail := false
 	if !ownChain {
 		for _, g := range r.cat.Rules() {
 			if g.Size < best.Literal || g.Size == best.Literal && !g.Tail {
 				continue
 			}
-			if g.Applies(k.Table, k.Chain) && Matches(g.RuleGlob, f) {
+			if g.Applies(k.Table, k.Chain) && Matches(g.RuleGlob, f) && (g.Beside == "" || in.beside(g.Beside)) {
 				best, kind = participant.Hit{Entry: g.Entry, Glob: g.String(), Literal: g.Size}, "rule"
 			}
 		}
@@ -100,7 +106,7 @@ func (r *Recognizer) attribute(
 	case best.Entry != nil:
 		return Attribution{best.Entry.Name, tail, Evidence{kind, best.Glob}}
 	case ownChain:
-		return Attribution{owner.Entry.Name, false, Evidence{"in", owner.Glob}}
+		return Attribution{in.owner.Entry.Name, false, Evidence{"in", in.owner.Glob}}
 	}
 	return Attribution{}
 }
@@ -158,10 +164,26 @@ func (t *Table) attribute(k ir.ChainKey, c *ir.Chain) []Attribution {
 	if all, ok := t.chains[k]; ok {
 		return all
 	}
-	owner, given := t.rec.chain(k.Chain)
+	in := neighbourhood{chain: t.chainOf}
+	in.owner, in.given = t.rec.chain(k.Chain)
 	all := make([]Attribution, len(c.Rules))
-	for i, r := range c.Rules {
-		all[i] = t.rec.attribute(k, t.rec.decode(k.Family, r), owner, given, t.chainOf)
+	if in.owner.Entry != nil && !in.given {
+		// Nobody asks what stands beside a rule in a program's own chain, and most of a
+		// host's rules stand in one: their fields are not kept.
+		for i, r := range c.Rules {
+			all[i] = t.rec.attribute(k, t.rec.decode(k.Family, r), in)
+		}
+	} else {
+		fields := make([]Fields, len(c.Rules))
+		for i, r := range c.Rules {
+			fields[i] = t.rec.decode(k.Family, r)
+		}
+		in.beside = func(glob string) bool {
+			return slices.ContainsFunc(fields, func(f Fields) bool { return f.Target != "" && ir.MatchGlob(glob, f.Target) })
+		}
+		for i := range fields {
+			all[i] = t.rec.attribute(k, fields[i], in)
+		}
 	}
 	t.chains[k] = all
 	return all
@@ -179,75 +201,3 @@ func (t *Table) chainOf(name string) (participant.Hit, bool) {
 // ChainOwner is the participant whose chain it is by its name, or "". A chain
 // that a program gives to its users is that program's.
 func (t *Table) ChainOwner(name string) string { return t.rec.cat.ChainOwner(name) }
-
-// Present lists by name who has a chain, a set, or a rule outside of
-// participants' own chains. Unlike Participants it looks at few of a host's
-// rules: nearly all of them stand in some program's chain.
-func (t *Table) Present() []string {
-	var names []string
-	for _, table := range t.state.Tables {
-		for _, c := range table.Chains {
-			h, given := t.rec.chain(c.Name)
-			if h.Entry != nil {
-				names = append(names, h.Entry.Name)
-				if !given {
-					continue
-				}
-			}
-			for _, a := range t.attribute(ir.ChainKey{Family: table.Family, Table: table.Name, Chain: c.Name}, c) {
-				if a.Participant != "" {
-					names = append(names, a.Participant)
-				}
-			}
-		}
-	}
-	for _, s := range t.state.Sets {
-		if h, ok := t.rec.cat.Set(s.Name); ok {
-			names = append(names, h.Entry.Name)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
-// Found is what one participant has on a host.
-type Found struct {
-	Name string
-	// Chains, Rules (tails included) and Sets that are attributed to it.
-	Chains, Rules, Sets int
-}
-
-// Participants lists who has a chain, a rule or a set on the host, by name. It
-// looks at every rule that was read.
-func (t *Table) Participants() []Found {
-	found := map[string]*Found{}
-	of := func(name string) *Found {
-		if found[name] == nil {
-			found[name] = &Found{Name: name}
-		}
-		return found[name]
-	}
-	for _, table := range t.state.Tables {
-		for _, c := range table.Chains {
-			if h, ok := t.rec.cat.Chain(c.Name); ok {
-				of(h.Entry.Name).Chains++
-			}
-			for _, a := range t.attribute(ir.ChainKey{Family: table.Family, Table: table.Name, Chain: c.Name}, c) {
-				if a.Participant != "" {
-					of(a.Participant).Rules++
-				}
-			}
-		}
-	}
-	for _, s := range t.state.Sets {
-		if h, ok := t.rec.cat.Set(s.Name); ok {
-			of(h.Entry.Name).Sets++
-		}
-	}
-	out := make([]Found, 0, len(found))
-	for _, f := range found {
-		out = append(out, *f)
-	}
-	slices.SortFunc(out, func(a, b Found) int { return cmp.Compare(a.Name, b.Name) })
-	return out
-}

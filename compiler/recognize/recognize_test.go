@@ -137,7 +137,7 @@ COMMIT
 		t.Errorf("Present mismatch after %d calls (-want +got):\n%s", calls, diff)
 	}
 	wantFound := []recognize.Found{{Name: "calico", Chains: 1, Rules: 2}, {Name: "kube-ovn", Sets: 1}}
-	if diff := cmp.Diff(wantFound, table.Participants()); diff != "" {
+	if diff := cmp.Diff(wantFound, table.Participants(nil)); diff != "" {
 		t.Errorf("Participants mismatch (-want +got):\n%s", diff)
 	}
 	if got := table.ChainOwner("DOCKER-USER") + " " + table.ChainOwner("SITE"); got != "docker " {
@@ -210,7 +210,7 @@ func BenchmarkParticipants(b *testing.B) {
 	rec := recognizer(b)
 	b.ResetTimer()
 	for range b.N {
-		if found := rec.State(s).Participants(); found[0].Rules != 100_000 {
+		if found := rec.State(s).Participants(nil); found[0].Rules != 100_000 {
 			b.Fatal(found)
 		}
 	}

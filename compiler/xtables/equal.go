@@ -5,7 +5,9 @@ import (
 )
 
 // Key is a text that two specs share if and only if they mean the same: decoded
-// parts by their meaning, undecoded parts word by word. It is no rule text.
+// parts by their meaning, undecoded parts word by word. The order and grouping of
+// matches is no part of the meaning, except around those that do something when
+// they are asked (limits, what is not decoded). It is no rule text.
 func Key(s *ir.Spec, f ir.Family) string {
 	return string(appendSpec(make([]byte, 0, 160), s, f, styleKey))
 }

@@ -52,8 +52,12 @@ func appendSpec(b []byte, s *ir.Spec, f ir.Family, st style) []byte {
 	if s.Fragment != 0 {
 		b = append(not(b, s.Fragment < 0), " -f"...)
 	}
-	for _, m := range s.Matches {
-		b = appendMatch(b, m, st)
+	if st&styleKey != 0 {
+		b = appendConditions(b, s, st)
+	} else {
+		for _, m := range s.Matches {
+			b = appendMatch(b, m, st)
+		}
 	}
 	if s.Target != nil {
 		b = appendTarget(b, s.Target, st)

@@ -71,6 +71,7 @@ const (
 	AdoptOwned        Code = "adopt-owned"
 	JumpForeign       Code = "jump-foreign-chain"
 	IdleChain         Code = "idle-chain"
+	NotImportable     Code = "not-importable"
 )
 
 // Codes of findings about placement (place, compiler).

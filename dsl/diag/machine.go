@@ -82,7 +82,8 @@ func WriteGitHub(w io.Writer, l *List) error {
 		}
 		b.WriteString("::" + command + " ")
 		if p := r.Place; p != nil {
-			fmt.Fprintf(&b, "file=%s,line=%d,col=%d,endLine=%d,", githubProperty(p.File), p.Line, p.Column, p.EndLine)
+			// Annotations are put beside a file by its name from the root of the repository, as git writes it.
+			fmt.Fprintf(&b, "file=%s,line=%d,col=%d,endLine=%d,", githubProperty(path.Clean(p.File)), p.Line, p.Column, p.EndLine)
 		}
 		text := r.Message
 		for _, n := range r.Notes {

@@ -57,6 +57,7 @@ var Codes = []CodeInfo{
 	{AdoptOwned, "What is to be adopted or collected is a ruleset's own: a chain, a jump, or a rule whose place it manages."},
 	{JumpForeign, "A rule jumps into a chain of another program."},
 	{IdleChain, "A chain that a program gives to its users is filled, and nothing jumps to it."},
+	{NotImportable, "What stands on the host cannot be declared in a ruleset as it is."},
 
 	{UnknownReference, "A reference of a placement is neither a participant nor a known chain."},
 	{MissingReference, "Other programs' rules that a placement or a constraint names are not on the host."},

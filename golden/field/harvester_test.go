@@ -310,9 +310,7 @@ func TestT15BootThenProgramsUnderATimer(t *testing.T) {
 	both(t, func(t *testing.T, n *node) {
 		for _, order := range orders("calico", "kube-proxy", "kubelet", "kube-ovn") {
 			t.Run(strings.Join(order, ","), func(t *testing.T) {
-				n := &node{t: t, ns: n.ns, variant: n.variant, state: t.TempDir()}
-				n.store = converge.OpenStore(n.state)
-				n.flush()
+				n := newNode(t, n.variant)
 				ruleset := shipped(t, "harvester")
 				out := n.must(n.apply(ruleset), converge.Done)
 				if !out.Plan.Diags.Has(diag.MissingReference) || out.Plan.Lost() {
@@ -341,7 +339,6 @@ func TestT15BootThenProgramsUnderATimer(t *testing.T) {
 						t.Errorf("the last apply wrote (%v) or misses something:\n%s", out.Wrote, findings(out.Plan.Diags))
 					}
 				})
-				n.must(n.remove(ruleset), converge.Done)
 			})
 		}
 	})

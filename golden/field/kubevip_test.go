@@ -439,12 +439,16 @@ func TestV9EverySpellingCanBeCollected(t *testing.T) {
 	both(t, func(t *testing.T, n *node) {
 		for f, typed := range map[ir.Family][][]string{
 			ir.IPv4: {
-				{"-s", "10.1.2.3", "-j", "MARK", "--set-mark", "64/64"}, {"-s", "10.1.2.3/255.255.255.255", "-j", "MARK", "--or-mark", "0x40"},
-				{"-s", "10.1.2.3/32", "-p", "6", "--dport", "smtp", "-j", "MARK", "--set-xmark", "0x40/0x40"}, {"!", "-d", "10.1.9.9/16", "-j", "RETURN"},
+				{"-s", "10.1.2.3", "-j", "MARK", "--set-mark", "64/64"},
+				{"-s", "10.1.2.3/255.255.255.255", "-j", "MARK", "--or-mark", "0x40"},
+				{"-s", "10.1.2.3/32", "-p", "6", "--dport", "smtp", "-j", "MARK", "--set-xmark", "0x40/0x40"},
+				{"!", "-d", "10.1.9.9/16", "-j", "RETURN"},
 			},
 			ir.IPv6: {
-				{"-s", "FD00:0:0::0003", "-j", "MARK", "--set-mark", "64/64"}, {"-s", "fd00::3/32", "-j", "RETURN"},
-				{"-s", "::ffff:10.1.2.3/128", "-j", "RETURN"}, {"-d", "fd00::3", "-p", "ipv6-icmp", "--icmpv6-type", "echo-request", "-j", "RETURN"},
+				{"-s", "FD00:0:0::0003", "-j", "MARK", "--set-mark", "64/64"},
+				{"-s", "fd00::3/32", "-j", "RETURN"},
+				{"-s", "::ffff:10.1.2.3/128", "-j", "RETURN"},
+				{"-d", "fd00::3", "-p", "ipv6-icmp", "--icmpv6-type", "echo-request", "-j", "RETURN"},
 			},
 		} {
 			n.run("", n.tool(f, ""), "-w", "-t", "mangle", "-N", "AGENT")

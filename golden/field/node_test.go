@@ -31,6 +31,8 @@ type node struct {
 	mu sync.Mutex
 	// sent are the restores that our applies ran, in order.
 	sent []backend.Cmd
+	// used are the families whose tools ran on the node.
+	used map[ir.Family]bool
 }
 
 // both runs a test on an empty node of each variant.
@@ -44,7 +46,51 @@ func both(t *testing.T, f func(t *testing.T, n *node)) {
 func newNode(t *testing.T, v ir.Variant) *node {
 	t.Helper()
 	dir := t.TempDir()
-	return &node{t: t, ns: netns.ForTest(t), variant: v, state: dir, store: converge.OpenStore(dir)}
+	n := &node{t: t, ns: netns.ForTest(t), variant: v, state: dir, store: converge.OpenStore(dir), used: map[ir.Family]bool{}}
+	t.Attr("variant", string(v))
+	t.Cleanup(func() { t.Attr("families", strings.Join(n.families(), ", ")) })
+	return n
+}
+
+// families are those that applies of the test wrote to; if none wrote, those
+// that were read.
+func (n *node) families() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	wrote := map[ir.Family]bool{}
+	for _, c := range n.sent {
+		for _, f := range ir.Families {
+			if n.runs(f, c.Argv) {
+				wrote[f] = true
+			}
+		}
+	}
+	if len(wrote) == 0 {
+		wrote = n.used
+	}
+	var out []string
+	for _, f := range ir.Families {
+		if wrote[f] {
+			out = append(out, f.String())
+		}
+	}
+	return out
+}
+
+// runs tells whether a command is one of a family's tools.
+func (n *node) runs(f ir.Family, argv []string) bool {
+	return strings.HasPrefix(filepath.Base(argv[0]), n.tool(f, ""))
+}
+
+// uses notes the family of a tool that the test or an apply ran.
+func (n *node) uses(argv []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, f := range ir.Families {
+		if n.runs(f, argv) {
+			n.used[f] = true
+		}
+	}
 }
 
 // kind is the word in the names of the variant's tools.
@@ -62,6 +108,7 @@ func (n *node) tool(f ir.Family, what string) string {
 // try runs a tool in the node.
 func (n *node) try(stdin string, argv ...string) backend.Result {
 	n.t.Helper()
+	n.uses(argv)
 	res, err := n.ns.Runner().Run(context.Background(), backend.Cmd{Argv: argv, Stdin: stdin})
 	if err != nil {
 		n.t.Fatal(err)
@@ -199,6 +246,7 @@ func writes(c backend.Cmd) bool {
 
 // Run makes the node a Runner that keeps what our applies send to restore tools.
 func (n *node) Run(ctx context.Context, c backend.Cmd) (backend.Result, error) {
+	n.uses(c.Argv)
 	if writes(c) {
 		n.mu.Lock()
 		n.sent = append(n.sent, c)

@@ -11,10 +11,12 @@
 //
 //   - the apply is done, or is refused with a finding and has changed nothing;
 //   - what the tools print is what State.Apply predicts, counters included;
-//   - foreign lines keep bytes, order and counters; this is a comparison of text
-//     that knows nothing of the model;
+//   - foreign lines keep bytes, order and counters, but for those that collect
+//     chooses, which go; this is a comparison of text that knows nothing of the
+//     model;
 //   - the declared chains stand, and anchors stand within their bounds;
 //   - the second plan is empty, and the second apply writes nothing;
+//   - what stands then is imported to a ruleset that changes nothing;
 //   - remove leaves what was there before;
 //   - an apply that was killed between two commits is finished by the next one.
 //

@@ -76,6 +76,7 @@ func (r *round) run() {
 	r.foreign(r.after)
 	r.standing()
 	r.again()
+	r.imported()
 	r.remove()
 }
 

@@ -79,8 +79,10 @@ func TestCollectTakesExactlyWhatIsChosen(t *testing.T) {
 			key  ir.ChainKey
 			want []string
 		}{
-			{mark4, nil}, {pre4m, []string{"-i eth0 -j ACCEPT", "-i eth1 -j ACCEPT"}},
-			{post4, []string{"-o eth1 -j MASQUERADE"}}, {post6, []string{"-o eth1 -j MASQUERADE"}},
+			{mark4, nil},
+			{pre4m, []string{"-i eth0 -j ACCEPT", "-i eth1 -j ACCEPT"}},
+			{post4, []string{"-o eth1 -j MASQUERADE"}},
+			{post6, []string{"-o eth1 -j MASQUERADE"}},
 		} {
 			if d := cmp.Diff(c.want, rules(t, h.State(), c.key)); d != "" {
 				t.Errorf("%s (-want +got):\n%s", c.key, d)

@@ -38,11 +38,16 @@ var rules = []rule{
 	{"compiler/participant/gendocs", []string{"compiler/participant"}},
 	{"compiler/participant", []string{"compiler/ir", "dsl/diag"}},
 	{"compiler/recognize", []string{"compiler/ir", "compiler/xtables", "compiler/participant", "dsl/diag"}},
+	{"compiler/survey", []string{"compiler/ir", "compiler/xtables", "compiler/recognize", "compiler/participant", "dsl/diag"}},
 	{"compiler/place", []string{"compiler/ir", "compiler/xtables", "compiler/recognize", "compiler/participant", "dsl/diag"}},
 	{"compiler/check", []string{"compiler/ir", "compiler/xtables", "compiler/recognize", "compiler/participant", "dsl", "dsl/diag"}},
 	{"compiler/lower", []string{"compiler/ir", "compiler/xtables", "compiler/participant", "dsl/diag"}},
+	{"compiler/raise", []string{"dsl", "dsl/diag", "compiler", "compiler/ir", "compiler/xtables", "compiler/participant", "compiler/recognize", "compiler/place", "compiler/lower"}},
 	{"compiler", []string{"dsl", "dsl/diag", "compiler/..."}},
-	{"backend/recorded", []string{"backend", "backend/iptables", "compiler/ir", "compiler/xtables", "dsl/diag"}},
+	{"backend/nfttext", nil},
+	{"backend/redact", nil},
+	{"backend/machine", []string{"backend", "compiler/ir"}},
+	{"backend/recorded", []string{"backend", "backend/iptables", "backend/nfttext", "backend/redact", "compiler/ir", "compiler/xtables", "dsl/diag"}},
 	{"backend/...", []string{"backend/...", "compiler/ir", "compiler/xtables", "dsl/diag", "internal/netns"}},
 	{"schemas/gen", []string{"dsl", "dsl/diag", "schemas/..."}},
 	{"schemas/...", []string{"dsl", "dsl/diag"}},
@@ -52,6 +57,7 @@ var rules = []rule{
 	{"internal/netns", []string{"backend", "backend/run"}},
 	{"internal/imports", nil},
 	{"docs/...", []string{"..."}},
+	{"integrations", nil},
 }
 
 // limit is a package outside, with everything below it, and who may import it.

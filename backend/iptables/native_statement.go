@@ -1,0 +1,331 @@
+package iptables
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"hookline/backend/nfttext"
+)
+
+// payloadField names what stands at a place of a packet. proto is the transport
+// protocol that the rule asks for, 0 if none.
+func payloadField(v6 bool, proto uint8, base, offset, n uint32) (string, valueType) {
+	raw := fmt.Sprintf("@%s,%d,%d", named(payloadBases, base), offset*8, n*8)
+	switch {
+	case base == networkHeader && !v6:
+		switch {
+		case offset == 12 && n <= 4:
+			return "ip saddr", valueAddress4
+		case offset == 16 && n <= 4:
+			return "ip daddr", valueAddress4
+		}
+		if f, ok := ipFields[[2]uint32{offset, n}]; ok {
+			return "ip " + f.name, f.as
+		}
+	case base == networkHeader:
+		switch {
+		case offset == 8 && n <= 16:
+			return "ip6 saddr", valueAddress6
+		case offset == 24 && n <= 16:
+			return "ip6 daddr", valueAddress6
+		}
+		if f, ok := ip6Fields[[2]uint32{offset, n}]; ok {
+			return "ip6 " + f.name, f.as
+		}
+	case base == transportHeader:
+		return transportField(proto, offset, n, raw)
+	case base == 0 && n == 6 && (offset == 0 || offset == 6):
+		return map[uint32]string{0: "ether daddr", 6: "ether saddr"}[offset], valueEther
+	}
+	return raw, valueBytes
+}
+
+type fieldName struct {
+	name string
+	as   valueType
+}
+
+// Fields by offset and length in bytes.
+var (
+	ipFields = map[[2]uint32]fieldName{
+		{2, 2}: {"length", valueNetwork}, {4, 2}: {"id", valueNetwork}, {6, 2}: {"frag-off", valueNetwork},
+		{8, 1}: {"ttl", valueNetwork}, {9, 1}: {"protocol", valueProtocol},
+	}
+	ip6Fields = map[[2]uint32]fieldName{
+		{4, 2}: {"length", valueNetwork}, {6, 1}: {"nexthdr", valueProtocol}, {7, 1}: {"hoplimit", valueNetwork},
+	}
+	tcpFields = map[[2]uint32]fieldName{
+		{4, 4}: {"sequence", valueNetwork}, {8, 4}: {"ackseq", valueNetwork}, {13, 1}: {"flags", valueTCPFlags},
+		{14, 2}: {"window", valueNetwork}, {16, 2}: {"checksum", valueNetwork}, {18, 2}: {"urgptr", valueNetwork},
+	}
+	udpFields  = map[[2]uint32]fieldName{{4, 2}: {"length", valueNetwork}, {6, 2}: {"checksum", valueNetwork}}
+	icmpFields = map[[2]uint32]fieldName{{1, 1}: {"code", valueNetwork}, {2, 2}: {"checksum", valueNetwork}}
+)
+
+func transportField(proto uint8, offset, n uint32, raw string) (string, valueType) {
+	name, known := protocolNames[proto]
+	at := [2]uint32{offset, n}
+	more := map[uint8]map[[2]uint32]fieldName{unix.IPPROTO_TCP: tcpFields, unix.IPPROTO_UDP: udpFields, unix.IPPROTO_ICMP: icmpFields, unix.IPPROTO_ICMPV6: icmpFields}[proto]
+	f, isField := more[at]
+	switch {
+	case isField && proto == unix.IPPROTO_ICMPV6:
+		return "icmpv6 " + f.name, f.as
+	case isField:
+		return name + " " + f.name, f.as
+	case proto == unix.IPPROTO_ICMP && at == [2]uint32{0, 1}:
+		return "icmp type", valueICMP
+	case proto == unix.IPPROTO_ICMPV6 && at == [2]uint32{0, 1}:
+		return "icmpv6 type", valueICMPv6
+	case proto == unix.IPPROTO_ICMP || proto == unix.IPPROTO_ICMPV6 || n != 2 || offset != 0 && offset != 2:
+		return raw, valueBytes
+	case !known:
+		name = "th"
+	}
+	switch proto {
+	case unix.IPPROTO_TCP, unix.IPPROTO_UDP, unix.IPPROTO_SCTP, unix.IPPROTO_DCCP, unix.IPPROTO_UDPLITE:
+	default:
+		name = "th"
+	}
+	return name + map[uint32]string{0: " sport", 2: " dport"}[offset], valueNetwork
+}
+
+// fib is a look-up in the routing table.
+func fib(a *attrs) *loaded {
+	var flags []string
+	for _, f := range []struct {
+		bit  uint32
+		name string
+	}{
+		{unix.NFTA_FIB_F_SADDR, "saddr"},
+		{unix.NFTA_FIB_F_DADDR, "daddr"},
+		{unix.NFTA_FIB_F_MARK, "mark"},
+		{unix.NFTA_FIB_F_IIF, "iif"},
+		{unix.NFTA_FIB_F_OIF, "oif"},
+	} {
+		if be32(a[unix.NFTA_FIB_FLAGS])&f.bit != 0 {
+			flags = append(flags, f.name)
+		}
+	}
+	l := &loaded{text: "fib " + strings.Join(flags, " . "), n: 4}
+	switch be32(a[unix.NFTA_FIB_RESULT]) {
+	case unix.NFT_FIB_RESULT_OIF:
+		l.text, l.as = l.text+" oif", valueHost
+	case unix.NFT_FIB_RESULT_OIFNAME:
+		l.text, l.as, l.n = l.text+" oifname", valueInterface, unix.IFNAMSIZ
+	case unix.NFT_FIB_RESULT_ADDRTYPE:
+		l.text, l.as = l.text+" type", valueAddrType
+	}
+	return l
+}
+
+func rt(a *attrs) *loaded {
+	switch be32(a[unix.NFTA_RT_KEY]) {
+	case unix.NFT_RT_CLASSID:
+		return &loaded{text: "rt classid", as: valueHost, n: 4}
+	case unix.NFT_RT_NEXTHOP4:
+		return &loaded{text: "rt ip nexthop", as: valueAddress4, n: 4}
+	case unix.NFT_RT_NEXTHOP6:
+		return &loaded{text: "rt ip6 nexthop", as: valueAddress6, n: 16}
+	case unix.NFT_RT_TCPMSS:
+		return &loaded{text: "rt mtu", as: valueHost, n: 2}
+	}
+	return &loaded{text: nfttext.Unknown("rt"), n: 4}
+}
+
+// tcpMaxSegment is the number of the TCP option.
+const tcpMaxSegment = 2
+
+func (d *describer) exthdr(a *attrs) {
+	text, kind := nfttext.Unknown("exthdr"), a[unix.NFTA_EXTHDR_TYPE]
+	if be32(a[unix.NFTA_EXTHDR_OP]) == unix.NFT_EXTHDR_OP_TCPOPT && len(kind) == 1 && kind[0] == tcpMaxSegment &&
+		be32(a[unix.NFTA_EXTHDR_FLAGS])&unix.NFT_EXTHDR_F_PRESENT == 0 {
+		text = "tcp option maxseg size"
+	}
+	first := d.index
+	if d.proto == unix.IPPROTO_TCP && strings.HasPrefix(text, "tcp") {
+		first = d.impliedProtocol()
+	}
+	if reg := a[unix.NFTA_EXTHDR_SREG]; reg != nil {
+		from := d.take(reg)
+		d.say(text+" set "+from.value(valueNetwork), min(first, from.first))
+		return
+	}
+	l := &loaded{text: text, as: valueNetwork, n: int(be32(a[unix.NFTA_EXTHDR_LEN]))}
+	d.load(a[unix.NFTA_EXTHDR_DREG], l)
+	l.first = first
+}
+
+func (d *describer) nat(a *attrs) {
+	kind := "snat"
+	if be32(a[unix.NFTA_NAT_TYPE]) == unix.NFT_NAT_DNAT {
+		kind = "dnat"
+	}
+	d.natTo(kind, a[unix.NFTA_NAT_REG_ADDR_MIN], a[unix.NFTA_NAT_REG_ADDR_MAX], a[unix.NFTA_NAT_REG_PROTO_MIN], a[unix.NFTA_NAT_REG_PROTO_MAX], a[unix.NFTA_NAT_FLAGS])
+}
+
+// natTo is a statement that translates, with the registers of its addresses and
+// ports, nil if there are none.
+func (d *describer) natTo(s string, addrMin, addrMax, portMin, portMax, flags []byte) {
+	first := d.index
+	address := valueAddress4
+	if d.v6 {
+		address = valueAddress6
+	}
+	take := func(low, high []byte, as valueType) string {
+		l := d.take(low)
+		first = min(first, l.first)
+		text := l.value(as)
+		if high != nil && be32(high) != be32(low) {
+			text += "-" + d.take(high).value(as)
+		}
+		return text
+	}
+	if addrMin != nil {
+		addr := take(addrMin, addrMax, address)
+		if d.v6 && portMin != nil {
+			addr = "[" + addr + "]"
+		}
+		s += " to " + addr
+	}
+	if portMin != nil {
+		if addrMin == nil {
+			s += " to "
+		}
+		s += ":" + take(portMin, portMax, valueNetwork)
+	}
+	var names []string
+	for _, f := range []struct {
+		bit  uint32
+		name string
+	}{{4, "random"}, {16, "fully-random"}, {8, "persistent"}} {
+		if be32(flags)&f.bit != 0 {
+			names = append(names, f.name)
+		}
+	}
+	d.say(strings.TrimSpace(s+" "+strings.Join(names, ",")), first)
+}
+
+// verdictText is what an immediate verdict says, and the chain that it names.
+func verdictText(data []byte) (code, chain string) {
+	code = nfttext.Unknown("verdict")
+	_ = eachAttr(data, func(typ uint16, data []byte) error {
+		if typ != unix.NFTA_DATA_VERDICT {
+			return nil
+		}
+		return eachAttr(data, func(typ uint16, data []byte) error {
+			switch typ {
+			case unix.NFTA_VERDICT_CHAIN:
+				chain = string(cut(data))
+			case unix.NFTA_VERDICT_CODE:
+				if name, ok := verdicts[be32(data)]; ok {
+					code = name
+				}
+			}
+			return nil
+		})
+	})
+	return code, chain
+}
+
+var verdicts = map[uint32]string{
+	verdictAccept: "accept", verdictDrop: "drop", verdictJump: "jump", verdictGoto: "goto", verdictReturn: "return", 0xffffffff: "continue",
+}
+
+func limit(a *attrs) string {
+	rate, burst := be64(a[unix.NFTA_LIMIT_RATE]), uint64(be32(a[unix.NFTA_LIMIT_BURST]))
+	unit := map[uint64]string{1: "second", 60: "minute", 3600: "hour", 86400: "day", 604800: "week"}[be64(a[unix.NFTA_LIMIT_UNIT])]
+	if unit == "" {
+		return nfttext.Unknown("limit")
+	}
+	over, usual, burstUnit := be32(a[unix.NFTA_LIMIT_FLAGS])&unix.NFT_LIMIT_F_INV != 0, uint64(5), "packets"
+	if be32(a[unix.NFTA_LIMIT_TYPE]) == unix.NFT_LIMIT_PKT_BYTES {
+		size := byteUnit(rate)
+		rate, unit, usual, burstUnit = rate/size.n, size.name+"/"+unit, 0, "bytes"
+	}
+	return nfttext.Limit(over, rate, unit, burst, burstUnit, burst == usual)
+}
+
+type byteSize struct {
+	n    uint64
+	name string
+}
+
+// byteUnit is the biggest unit that a number of bytes is a multiple of.
+func byteUnit(n uint64) byteSize {
+	switch {
+	case n != 0 && n%(1<<20) == 0:
+		return byteSize{1 << 20, "mbytes"}
+	case n != 0 && n%(1<<10) == 0:
+		return byteSize{1 << 10, "kbytes"}
+	}
+	return byteSize{1, "bytes"}
+}
+
+func quota(a *attrs) string {
+	n := be64(a[unix.NFTA_QUOTA_BYTES])
+	size, over := byteUnit(n), ""
+	if be32(a[unix.NFTA_QUOTA_FLAGS])&unix.NFT_QUOTA_F_INV != 0 {
+		over = "over "
+	}
+	return fmt.Sprintf("quota %s%d %s", over, n/size.n, size.name)
+}
+
+var logLevels = [...]string{"emerg", "alert", "crit", "err", "warn", "notice", "info", "debug"}
+
+// logDefault is the level that nft leaves out, and logAll every flag that there is.
+const (
+	logDefault = 4
+	logAll     = 0x2f
+)
+
+func logText(a *attrs) string {
+	s := "log"
+	if p := cut(a[unix.NFTA_LOG_PREFIX]); len(p) > 0 {
+		s += " prefix " + nfttext.Quote(string(p))
+	}
+	if g := a[unix.NFTA_LOG_GROUP]; len(g) == 2 {
+		s += " group " + valueText(g, valueNetwork)
+	}
+	if n := a[unix.NFTA_LOG_SNAPLEN]; n != nil {
+		s += " snaplen " + strconv.Itoa(int(be32(n)))
+	}
+	if l := a[unix.NFTA_LOG_LEVEL]; l != nil && be32(l) != logDefault && int(be32(l)) < len(logLevels) {
+		s += " level " + logLevels[be32(l)]
+	}
+	switch flags := be32(a[unix.NFTA_LOG_FLAGS]); {
+	case flags == logAll:
+		s += " flags all"
+	case flags != 0:
+		s += fmt.Sprintf(" flags 0x%x", flags)
+	}
+	return s
+}
+
+var (
+	icmpCodes = [...]string{
+		"net-unreachable", "host-unreachable", "prot-unreachable", "port-unreachable", 9: "net-prohibited", 10: "host-prohibited", 13: "admin-prohibited",
+	}
+	icmpv6Codes = [...]string{"no-route", "admin-prohibited", 3: "addr-unreachable", 4: "port-unreachable", 5: "policy-fail", 6: "reject-route"}
+)
+
+func reject(a *attrs, v6 bool) string {
+	if be32(a[unix.NFTA_REJECT_TYPE]) == unix.NFT_REJECT_TCP_RST {
+		return "reject with tcp reset"
+	}
+	code, kind, names := a[unix.NFTA_REJECT_ICMP_CODE], "icmp", icmpCodes[:]
+	if v6 {
+		kind, names = "icmpv6", icmpv6Codes[:]
+	}
+	switch {
+	case be32(a[unix.NFTA_REJECT_TYPE]) != unix.NFT_REJECT_ICMP_UNREACH || len(code) != 1:
+		return nfttext.Unknown("reject")
+	case int(code[0]) >= len(names) || names[code[0]] == "":
+		return fmt.Sprintf("reject with %s %d", kind, code[0])
+	case names[code[0]] == "port-unreachable":
+		return "reject"
+	}
+	return "reject with " + kind + " " + names[code[0]]
+}

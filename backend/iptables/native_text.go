@@ -1,0 +1,433 @@
+package iptables
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"hookline/backend/nfttext"
+	"hookline/compiler/ir"
+)
+
+// describe says a rule in the words of nft, as far as its expressions are known.
+// at is the number of the expression that makes the rule native.
+func describe(n *ir.Native, f ir.Family, exprs []byte, at int) error {
+	d := describer{v6: f == ir.IPv6, at: at, regs: map[uint32]*loaded{}}
+	err := eachExpr(exprs, func(name string, data []byte) error {
+		var a attrs
+		if err := a.read(data); err != nil {
+			return err
+		}
+		d.step(name, &a)
+		d.index++
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	// What was loaded and never used: a rule can do that, nft never does.
+	for _, l := range d.pending() {
+		d.say(nfttext.Unknown(l.text), l.first)
+	}
+	for _, s := range d.out {
+		n.Add(s.text, s.first <= at && at <= s.last)
+	}
+	return nil
+}
+
+// said is a statement and the expressions that it was made of, by number.
+type said struct {
+	text        string
+	first, last int
+}
+
+// loaded is what stands in a register: an expression of nft, not yet compared.
+type loaded struct {
+	text   string
+	as     valueType
+	first  int    // number of the expression that loaded it
+	n      int    // bytes
+	mask   []byte // of the last bitwise expression
+	masked bool
+	used   bool
+	data   []byte // of an immediate value
+	from   string // `>= from` was said of it
+}
+
+// describer is a walk over a rule's expressions.
+type describer struct {
+	v6    bool
+	at    int
+	index int
+	proto uint8 // the transport protocol that was compared
+	// protoSaid is the number, from 1, of the statement in out that says no more than
+	// which protocol: nft leaves it out ahead of that protocol's fields.
+	protoSaid int
+	regs      map[uint32]*loaded // by 32-bit word
+	order     []uint32
+	out       []said
+}
+
+// say adds a statement that began with expression first.
+func (d *describer) say(text string, first int) {
+	d.out = append(d.out, said{text, first, d.index})
+}
+
+// word is the number of the 32-bit word that a register begins with: 1 to 4 are
+// 16 bytes each, 8 and up are words.
+func word(reg uint32) uint32 {
+	if reg >= unix.NFT_REG32_00 {
+		return reg - unix.NFT_REG32_00
+	}
+	return (reg - 1) * 4
+}
+
+func (d *describer) load(reg []byte, l *loaded) {
+	l.first = d.index
+	w := word(be32(reg))
+	if d.regs[w] == nil {
+		d.order = append(d.order, w)
+	}
+	d.regs[w] = l
+}
+
+// pending are the loads that nothing used yet.
+func (d *describer) pending() []*loaded {
+	var out []*loaded
+	for _, w := range d.order {
+		if l := d.regs[w]; !l.used && l.data == nil {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// take is what a register holds; several loads side by side are one concatenation.
+func (d *describer) take(reg []byte) *loaded {
+	w := word(be32(reg))
+	l := d.regs[w]
+	if l == nil {
+		return &loaded{text: nfttext.Unknown("register"), first: d.index}
+	}
+	fresh := !l.used
+	l.used = true
+	whole := *l
+	for next := d.regs[w+uint32(l.n+3)/4]; fresh && next != nil && !next.used && next.data == nil && l.n > 0; next = d.regs[w+uint32(whole.n+3)/4] {
+		next.used = true
+		whole.text += " . " + next.text
+		whole.n = (whole.n+3)&^3 + next.n
+		whole.as = valueBytes
+	}
+	return &whole
+}
+
+// step takes one expression.
+func (d *describer) step(name string, a *attrs) {
+	switch name {
+	case "payload":
+		d.payload(a)
+	case "meta":
+		d.meta(a)
+	case "ct":
+		d.ct(a)
+	case "bitwise":
+		d.bitwise(a)
+	case "cmp":
+		d.compare(a)
+	case "range":
+		d.rangeOf(a)
+	case "lookup":
+		d.lookup(a)
+	case "immediate":
+		d.immediate(a)
+	case "fib":
+		d.load(a[unix.NFTA_FIB_DREG], fib(a))
+	case "rt":
+		d.load(a[unix.NFTA_RT_DREG], rt(a))
+	case "exthdr":
+		d.exthdr(a)
+	case "dynset":
+		op := map[uint32]string{unix.NFT_DYNSET_OP_ADD: "add", unix.NFT_DYNSET_OP_UPDATE: "update", 2: "delete"}[be32(a[unix.NFTA_DYNSET_OP])]
+		key := d.take(a[unix.NFTA_DYNSET_SREG_KEY])
+		d.say(fmt.Sprintf("%s @%s { %s }", op, cut(a[unix.NFTA_DYNSET_SET_NAME]), key.text), key.first)
+	case "nat":
+		d.nat(a)
+	case "masq":
+		d.natTo("masquerade", nil, nil, a[unix.NFTA_MASQ_REG_PROTO_MIN], a[unix.NFTA_MASQ_REG_PROTO_MAX], a[unix.NFTA_MASQ_FLAGS])
+	case "redir":
+		d.natTo("redirect", nil, nil, a[unix.NFTA_REDIR_REG_PROTO_MIN], a[unix.NFTA_REDIR_REG_PROTO_MAX], a[unix.NFTA_REDIR_FLAGS])
+	case "byteorder":
+		d.byteorder(a)
+	case "reject":
+		first := d.index
+		if be32(a[unix.NFTA_REJECT_TYPE]) == unix.NFT_REJECT_TCP_RST {
+			first = d.impliedProtocol()
+		}
+		d.say(reject(a, d.v6), first)
+	case "numgen", "osf", "xfrm":
+		d.load(a[1], &loaded{text: nfttext.Unknown(name), n: 4})
+	case "hash":
+		d.take(a[1])
+		d.load(a[2], &loaded{text: nfttext.Unknown(name), n: 4})
+	case "socket", "tunnel":
+		d.load(a[2], &loaded{text: nfttext.Unknown(name), n: 4})
+	default:
+		d.say(simpleStatement(name, a), d.index)
+	}
+}
+
+// simpleStatement is an expression that is a statement by itself.
+func simpleStatement(name string, a *attrs) string {
+	switch name {
+	case "counter", "notrack":
+		return name
+	case "match", "target":
+		return "xt " + name + " " + string(cut(a[1]))
+	case "limit":
+		return limit(a)
+	case "quota":
+		return quota(a)
+	case "log":
+		return logText(a)
+	}
+	return nfttext.Unknown(name)
+}
+
+func (d *describer) payload(a *attrs) {
+	base, offset, n := be32(a[unix.NFTA_PAYLOAD_BASE]), be32(a[unix.NFTA_PAYLOAD_OFFSET]), be32(a[unix.NFTA_PAYLOAD_LEN])
+	text, as := payloadField(d.v6, d.proto, base, offset, n)
+	if reg := a[unix.NFTA_PAYLOAD_SREG]; reg != nil {
+		from := d.take(reg)
+		d.say(text+" set "+from.value(as), from.first)
+		return
+	}
+	l := &loaded{text: text, as: as, n: int(n)}
+	first := d.index
+	if base == transportHeader && !strings.HasPrefix(text, "@") {
+		first = d.impliedProtocol()
+	}
+	d.load(a[unix.NFTA_PAYLOAD_DREG], l)
+	l.first = first
+}
+
+// impliedProtocol takes back what was just said of the transport protocol: nft
+// says `tcp dport 80` alone. It returns the expression at which that began.
+func (d *describer) impliedProtocol() int {
+	if d.protoSaid == 0 || d.protoSaid != len(d.out) {
+		return d.index
+	}
+	first := d.out[len(d.out)-1].first
+	d.out, d.protoSaid = d.out[:len(d.out)-1], 0
+	return first
+}
+
+func (d *describer) meta(a *attrs) {
+	key := be32(a[unix.NFTA_META_KEY])
+	text, as := named(metaKeys, key), valueHost
+	if int(key) < len(metaTypes) {
+		as = metaTypes[key]
+	}
+	switch key {
+	case unix.NFT_META_IIF, unix.NFT_META_OIF, unix.NFT_META_IIFNAME, unix.NFT_META_OIFNAME, unix.NFT_META_IIFGROUP, unix.NFT_META_OIFGROUP:
+	default:
+		text = "meta " + text
+	}
+	if reg := a[unix.NFTA_META_SREG]; reg != nil {
+		from := d.take(reg)
+		d.say(text+" set "+from.value(as), from.first)
+		return
+	}
+	d.load(a[unix.NFTA_META_DREG], &loaded{text: text, as: as, n: as.size()})
+}
+
+func (d *describer) ct(a *attrs) {
+	key := be32(a[unix.NFTA_CT_KEY])
+	text, as := "ct ", valueHost
+	if dir := a[unix.NFTA_CT_DIRECTION]; len(dir) == 1 {
+		text += [...]string{"original ", "reply "}[dir[0]&1]
+	}
+	text += named(ctKeys, key)
+	if int(key) < len(ctTypes) {
+		as = ctTypes[key]
+	}
+	if reg := a[unix.NFTA_CT_SREG]; reg != nil {
+		from := d.take(reg)
+		d.say(text+" set "+from.value(as), from.first)
+		return
+	}
+	d.load(a[unix.NFTA_CT_DREG], &loaded{text: text, as: as, n: as.size()})
+}
+
+// byteorder swaps the bytes of a number.
+func (d *describer) byteorder(a *attrs) {
+	out := *d.take(a[byteorderSreg])
+	out.used = false
+	switch out.as {
+	case valueHost:
+		out.as = valueNetwork
+	case valueNetwork:
+		out.as = valueHost
+	default:
+	}
+	first := out.first
+	d.load(a[byteorderDreg], &out)
+	out.first = first
+}
+
+// Attributes of byteorder, by linux/netfilter/nf_tables.h.
+const (
+	byteorderSreg = 1
+	byteorderDreg = 2
+)
+
+// bitwise keeps the mask for the comparison that follows, and writes it out where
+// what is masked is put somewhere.
+func (d *describer) bitwise(a *attrs) {
+	l := d.take(a[unix.NFTA_BITWISE_SREG])
+	mask, xor := value(a[unix.NFTA_BITWISE_MASK]), value(a[unix.NFTA_BITWISE_XOR])
+	out := *l
+	out.used = false
+	if be32(a[bitwiseOp]) != 0 || l.masked || len(mask) == 0 {
+		out.text = nfttext.Unknown(l.text + " arithmetic")
+	} else {
+		out.mask, out.masked = mask, true
+		if l.as == valueMark && len(mask) == 4 && len(xor) == 4 {
+			out.text, out.masked = markArithmetic(l.text, hostWord(mask), hostWord(xor)), false
+		} else if !isZero(xor) {
+			out.text, out.masked = nfttext.Unknown(l.text+" arithmetic"), false
+		}
+	}
+	first := l.first
+	d.load(a[unix.NFTA_BITWISE_DREG], &out)
+	out.first = first
+}
+
+// markArithmetic is (x & mask) ^ xor as nft writes it: bits that are cleared and
+// then set are an or.
+func markArithmetic(text string, mask, xor uint32) string {
+	clear, set, flip := ^mask&^xor, ^mask&xor, mask&xor
+	switch {
+	case flip != 0 && mask == math.MaxUint32:
+		return text + " ^ " + nfttext.Mark(xor)
+	case flip != 0:
+		return nfttext.Unknown(text + " arithmetic")
+	}
+	if clear != 0 || set == 0 {
+		text += " & " + nfttext.Mark(^clear)
+	}
+	if set != 0 {
+		text += " | " + nfttext.Mark(set)
+	}
+	return text
+}
+
+func (d *describer) compare(a *attrs) {
+	l := d.take(a[unix.NFTA_CMP_SREG])
+	op, data := be32(a[unix.NFTA_CMP_OP]), value(a[unix.NFTA_CMP_DATA])
+	word := map[uint32]string{
+		unix.NFT_CMP_EQ: "", unix.NFT_CMP_NEQ: "!= ", unix.NFT_CMP_LT: "< ", unix.NFT_CMP_LTE: "<= ", unix.NFT_CMP_GT: "> ", unix.NFT_CMP_GTE: ">= ",
+	}[op]
+	to := valueText(data, l.as)
+	switch {
+	case l.masked && l.as == valueCTState && op == unix.NFT_CMP_NEQ && isZero(data) && len(l.mask) == 4:
+		d.say(nfttext.CTState(hostWord(l.mask)), l.first)
+		return
+	case l.masked && l.as == valueCTStatus && op == unix.NFT_CMP_NEQ && isZero(data):
+		d.say(l.text+" "+valueText(l.mask, l.as), l.first)
+		return
+	case l.masked && l.as == valueTCPFlags && op == unix.NFT_CMP_NEQ && isZero(data) && len(l.mask) == 1:
+		d.say(l.text+" "+tcpFlags(l.mask[0]), l.first)
+		return
+	case l.masked && (l.as == valueAddress4 || l.as == valueAddress6) && prefixLength(l.mask) >= 0:
+		to = fmt.Sprintf("%s/%d", to, prefixLength(l.mask))
+	case l.masked:
+		mask := valueText(l.mask, l.as)
+		if l.as == valueTCPFlags {
+			mask = "(" + strings.ReplaceAll(tcpFlags(l.mask[0]), ",", "|") + ")"
+		}
+		d.say(l.text+" & "+mask+" "+orEqual(word)+to, l.first)
+		return
+	case strings.Contains(l.text, " & ") || strings.Contains(l.text, " | ") || strings.Contains(l.text, " ^ "):
+		word = orEqual(word)
+	case l.n > len(data) && l.as == valueInterface:
+		to = nfttext.Quote(string(data) + "*")
+	}
+	if op == unix.NFT_CMP_GTE {
+		d.regs[d.wordOf(a[unix.NFTA_CMP_SREG])].from = to
+	}
+	if from := l.from; op == unix.NFT_CMP_LTE && from != "" && len(d.out) > 0 && d.out[len(d.out)-1].text == l.text+" >= "+from {
+		d.out = d.out[:len(d.out)-1]
+		word, to = "", from+"-"+to
+	}
+	d.say(l.text+" "+word+to, l.first)
+	if op == unix.NFT_CMP_EQ && l.as == valueProtocol && len(data) == 1 {
+		d.proto, d.protoSaid = data[0], len(d.out)
+	}
+}
+
+func (d *describer) wordOf(reg []byte) uint32 {
+	w := word(be32(reg))
+	if d.regs[w] == nil {
+		d.regs[w] = &loaded{used: true}
+	}
+	return w
+}
+
+func orEqual(word string) string {
+	if word == "" {
+		return "== "
+	}
+	return word
+}
+
+func (d *describer) rangeOf(a *attrs) {
+	l := d.take(a[unix.NFTA_RANGE_SREG])
+	word := ""
+	if be32(a[unix.NFTA_RANGE_OP]) == unix.NFT_RANGE_NEQ {
+		word = "!= "
+	}
+	from, to := valueText(value(a[unix.NFTA_RANGE_FROM_DATA]), l.as), valueText(value(a[unix.NFTA_RANGE_TO_DATA]), l.as)
+	d.say(l.text+" "+word+from+"-"+to, l.first)
+}
+
+func (d *describer) lookup(a *attrs) {
+	l := d.take(a[unix.NFTA_LOOKUP_SREG])
+	set := "@" + string(cut(a[unix.NFTA_LOOKUP_SET]))
+	switch dreg := a[unix.NFTA_LOOKUP_DREG]; {
+	case dreg != nil && be32(dreg) == verdictRegister:
+		d.say(l.text+" vmap "+set, l.first)
+	case dreg != nil:
+		first := l.first
+		m := &loaded{text: l.text + " map " + set}
+		d.load(dreg, m)
+		m.first = first
+	case be32(a[unix.NFTA_LOOKUP_FLAGS])&unix.NFT_LOOKUP_F_INV != 0:
+		d.say(l.text+" != "+set, l.first)
+	default:
+		d.say(l.text+" "+set, l.first)
+	}
+}
+
+func (d *describer) immediate(a *attrs) {
+	if be32(a[unix.NFTA_IMMEDIATE_DREG]) != verdictRegister {
+		data := value(a[unix.NFTA_IMMEDIATE_DATA])
+		d.load(a[unix.NFTA_IMMEDIATE_DREG], &loaded{data: data, n: len(data)})
+		return
+	}
+	code, chain := verdictText(a[unix.NFTA_IMMEDIATE_DATA])
+	d.say(strings.TrimSpace(code+" "+chain), d.index)
+}
+
+// value is what an immediate value, or an expression, is when it is put into
+// something of a type.
+func (l *loaded) value(as valueType) string {
+	if l.data != nil {
+		return valueText(l.data, as)
+	}
+	if l.masked {
+		return l.text + " & " + valueText(l.mask, l.as)
+	}
+	return l.text
+}

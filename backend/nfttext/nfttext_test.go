@@ -1,0 +1,67 @@
+package nfttext
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+)
+
+// What nft lists of real rules is compared with these texts in backend/iptables.
+func TestStatement(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{`{"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "wt0"}}`, `oifname "wt0"`},
+		{`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}`, "ct state established,related"},
+		{`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["invalid", "new", 16, "untracked"]}}`, "ct state & 0x59 != 0"},
+		{`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["dancing"]}}`, "ct state dancing"},
+		{`{"match": {"op": "==", "left": {"&": [{"meta": {"key": "mark"}}, 16711680]}, "right": 262144}}`, "meta mark & 0x00ff0000 == 0x00040000"},
+		{`{"match": {"op": "!=", "left": {"payload": {"protocol": "ip", "field": "saddr"}}, "right": "@nb-x"}}`, "ip saddr != @nb-x"},
+		{`{"counter": {"packets": 3, "bytes": 7}}`, "counter"},
+		{`{"counter": "ours"}`, `counter name "ours"`},
+		{`{"jump": {"target": "ts-input"}}`, "jump ts-input"},
+		{`{"mangle": {"key": {"meta": {"key": "mark"}}, "value": 64}}`, "meta mark set 0x00000040"},
+		{`{"dnat": {"addr": "fd00::1", "port": 80}}`, "dnat to [fd00::1]:80"},
+		{`{"vmap": {"key": {"payload": {"protocol": "ip", "field": "saddr"}}, "data": {"set": [["1.1.1.1", {"jump": {"target": "Y"}}], ["2.2.2.2", {"drop": null}]]}}}`, "ip saddr vmap { 1.1.1.1 : jump Y, 2.2.2.2 : drop }"},
+		{`{"xt": {"type": "match", "name": "comment"}}`, "xt match comment"},
+		{`{"synproxy": {"mss": 1460}}`, "synproxy(...)"},
+		{`{"match": {"op": "==", "left": {"numgen": {"mod": 2}}, "right": 0}}`, "numgen(...) 0"},
+		{`{"match": {"op": "==", "left": {}, "right": {}}}`, "expression(...) expression(...)"},
+		{`{"match": null}`, "(...)  (...)"},
+		{`{}`, "statement(...)"},
+		{`{"a": 1, "b": 2}`, "statement(...)"},
+	} {
+		var s Statement
+		if err := json.Unmarshal([]byte(tt.in), &s); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Text(); got != tt.want {
+			t.Errorf("Text(%s) = %q, want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+// A listing may be anything: it is a file that somebody gave us.
+func FuzzStatement(f *testing.F) {
+	rules, err := os.ReadFile("../iptables/testdata/native-rules.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(`{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}`)
+	f.Add(`{"vmap": {"key": {"concat": [{"meta": {"key": "mark"}}, 3]}, "data": {"set": [[1, {"drop": null}]]}}}`)
+	for line := range strings.Lines(string(rules)) {
+		b, err := json.Marshal(map[string]any{"match": map[string]any{"left": line, "right": []any{line, 3}, "op": "<"}})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(b))
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var s Statement
+		if json.Unmarshal([]byte(text), &s) != nil {
+			return
+		}
+		if s.Text() == "" {
+			t.Errorf("Text(%s) is empty", text)
+		}
+	})
+}

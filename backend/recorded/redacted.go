@@ -1,0 +1,106 @@
+package recorded
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"golang.org/x/tools/txtar"
+
+	"hookline/backend/redact"
+	"hookline/compiler/ir"
+)
+
+// hiddenHost is what a redacted snapshot calls its host.
+const hiddenHost = "redacted"
+
+// shortestName is how long a host's name has to be to be looked for in texts: a
+// shorter one is a word of many other things.
+const shortestName = 4
+
+// redactedArchive is a snapshot's file in which the addresses of every member have
+// pseudonyms, whatever they stand in: rules, comments, sets, facts, warnings,
+// values.
+func redactedArchive(s *ir.Snapshot, opt WriteOptions) (*txtar.Archive, error) {
+	r := redact.New()
+	if host, ok := s.Facts["hostname"].(string); ok {
+		if len(host) >= shortestName && !slices.Contains(names(s), host) {
+			r.Name(host, hiddenHost)
+		}
+		hidden := *s
+		hidden.Facts = maps.Clone(s.Facts)
+		hidden.Facts["hostname"] = hiddenHost
+		s = &hidden
+	}
+	a, err := archive(s, opt)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range a.Files {
+		r.Learn(string(f.Data))
+	}
+	if err := r.Solve(); err != nil {
+		return nil, fmt.Errorf("writing a snapshot: %w", err)
+	}
+	for i := range a.Files {
+		f := &a.Files[i]
+		if f.Name == nativeName {
+			f.Data, err = redactNative(r, f.Data)
+		} else {
+			f.Data = []byte(r.Text(string(f.Data)))
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// redactNative redacts native rules, whose members say where in the text a
+// statement stands.
+func redactNative(r *redact.Redactor, data []byte) ([]byte, error) {
+	var rules []nativeRule
+	if err := json.Unmarshal(data, &rules); err != nil {
+		return nil, fmt.Errorf("redacting native rules: %w", err)
+	}
+	for i := range rules {
+		n := &rules[i]
+		n.Table, n.Chain, n.Expr, n.Comment = r.Text(n.Table), r.Text(n.Chain), r.Text(n.Expr), r.Text(n.Comment)
+		if n.Start < 0 || n.Start > n.End || n.End > len(n.Text) {
+			n.Start, n.End = 0, 0
+		}
+		before, inside, behind := r.Text(n.Text[:n.Start]), r.Text(n.Text[n.Start:n.End]), r.Text(n.Text[n.End:])
+		n.Text = before + inside + behind
+		if n.Start, n.End = len(before), len(before)+len(inside); inside == "" {
+			n.Start, n.End = 0, 0
+		}
+	}
+	return indent(rules)
+}
+
+// names are those of a snapshot by which rules and rulesets refer to something. If
+// the host is called like one of them, its name stays where it means that.
+func names(s *ir.Snapshot) []string {
+	var out []string
+	for _, state := range []*ir.State{s.State, s.Others} {
+		if state == nil {
+			continue
+		}
+		for _, t := range state.Tables {
+			out = append(out, t.Name)
+			for _, c := range t.Chains {
+				out = append(out, c.Name)
+			}
+		}
+		for _, set := range state.Sets {
+			out = append(out, set.Name)
+		}
+	}
+	if interfaces, ok := s.Facts["interfaces"].(map[string]any); ok {
+		for name := range interfaces {
+			out = append(out, name)
+		}
+	}
+	return out
+}
