@@ -122,6 +122,7 @@ func TestF1CollapsesWhileAnotherWriterAddsCopies(t *testing.T) {
 		n.recorded("flannel")
 		c := &copier{node: n, rand: rand.New(rand.NewPCG(3, 4))}
 		applies(t, n, rounds(20, 300), c)
+		settled(t, n)
 		t.Logf("the other writer came %d times", c.steps)
 		if c.steps < 5 {
 			t.Error("the other writer hardly came: the test shows nothing")
@@ -163,7 +164,8 @@ func (c *copier) step(ctx context.Context, oneIn int) error {
 		table, chain, rule = "filter", "FORWARD", flannelFwd
 	}
 	command := "-A "
-	if c.rand.IntN(2) == 0 && slices.Contains(c.chain(f, table, chain), rule) {
+	// -save does not wait for the lock that the apply holds.
+	if c.rand.IntN(2) == 0 && strings.Contains(c.save(f), "-A "+chain+" "+rule+"\n") {
 		command = "-D " // the last one, too: flannel appends it again
 		if c.rand.IntN(2) == 0 {
 			command = "-A " + chain + " " + rule + "\n-D "
@@ -187,12 +189,12 @@ func TestF4AppliesWhileFlannelRestores(t *testing.T) {
 		p := n.start("flanneld-loses", lookPath(t, n.tool(ir.IPv4, "")))
 		applies(t, n, rounds(10, 300), nil)
 		t.Logf("meanwhile flannel came %d times", p.stop())
+		settled(t, n)
 	})
 }
 
 // applies runs applies that put both jumps in and take them out again, under a
-// reader; r is a runner around the node, or nil. In the end everything must stand
-// once and in order.
+// reader; r is a runner around the node, or nil.
 func applies(t *testing.T, n *node, times int, r backend.Runner) {
 	t.Helper()
 	stop := n.watch(ir.IPv4, "filter", func(save string) error {
@@ -219,7 +221,6 @@ func applies(t *testing.T, n *node, times int, r backend.Runner) {
 		t.Errorf("only %d of %d applies were done", count.status[converge.Done], times)
 	}
 	t.Logf("%s; a reader looked %d times", &count, looks)
-	settled(t, n)
 }
 
 // settled lets flannel come to rest and applies once more: everything must be there
@@ -355,7 +356,7 @@ func TestF4RuleCountIsConstant(t *testing.T) {
 		for _, f := range ir.Families {
 			running = append(running, n.start("flanneld", lookPath(t, n.tool(f, ""))))
 		}
-		applies := rounds(40, 1000)
+		applies := rounds(30, 1000)
 		for i := range applies {
 			out := n.must(n.flannel(version(i), nil), converge.Done)
 			if out.Rounds != 1 {
