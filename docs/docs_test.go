@@ -15,6 +15,7 @@ import (
 
 	"hookline/compiler"
 	"hookline/compiler/ir"
+	"hookline/compiler/survey"
 	"hookline/dsl"
 	"hookline/dsl/diag"
 )
@@ -258,5 +259,23 @@ func TestTheTwoCommands(t *testing.T) {
 		if !strings.Contains(readme, "make "+c) || !strings.Contains(makefile, "\n"+c+": ") {
 			t.Errorf("make %s is not both in README.md and in the Makefile", c)
 		}
+	}
+}
+
+// TestDoctorPage: the page lists every code of a finding with its meaning, and no
+// other.
+func TestDoctorPage(t *testing.T) {
+	page, err := os.ReadFile("commands.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "| finding | means |\n|---|---|\n")
+	table, _, _ := strings.Cut(section, "\n\n")
+	var want strings.Builder
+	for _, c := range survey.Codes {
+		fmt.Fprintf(&want, "| `%s` | %s |\n", c.Code, c.Meaning)
+	}
+	if d := cmp.Diff(want.String(), table+"\n"); d != "" {
+		t.Errorf("the table of findings in commands.md (-want +got):\n%s", d)
 	}
 }

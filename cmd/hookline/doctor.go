@@ -2,15 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"hookline/compiler"
-	"hookline/compiler/ir"
 	"hookline/compiler/participant"
 	"hookline/compiler/recognize"
 	"hookline/compiler/survey"
+	"hookline/dsl/diag"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -28,7 +29,7 @@ func (a *app) doctorCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			reports, err := a.reports(cmd.Context(), src, from, root)
+			reports, codes, err := a.reports(cmd.Context(), src, from, root)
 			if err != nil {
 				return err
 			}
@@ -37,10 +38,10 @@ func (a *app) doctorCommand() *cobra.Command {
 			}
 			for _, r := range reports {
 				if r.Hurts() {
-					return exitError(exitDifferent)
+					codes = append(codes, exitDifferent)
 				}
 			}
-			return nil
+			return ended(worst(codes))
 		},
 	}
 	cmd.Flags().StringArrayVar(&from, "snapshot", nil, "look at a recorded `FILE` or folder, not this host (may be repeated)")
@@ -48,29 +49,34 @@ func (a *app) doctorCommand() *cobra.Command {
 	return cmd
 }
 
-// reports surveys the host, or each recorded host that is named instead.
-func (a *app) reports(ctx context.Context, src *sources, from []string, root string) ([]*survey.Report, error) {
+// reports surveys the host, or each recorded host that is named instead. Of several
+// one that cannot be read does not hide the others; codes says that there was one.
+func (a *app) reports(ctx context.Context, src *sources, from []string, root string) (out []*survey.Report, codes []int, err error) {
 	cat, err := participant.Builtin()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rec := recognize.New(cat, compiler.Fields)
 	if len(from) == 0 {
 		snap, err := a.observe(ctx, src, root)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		return []*survey.Report{survey.New(snap, cat, rec)}, nil
+		return []*survey.Report{survey.New(snap, cat, rec)}, nil, nil
 	}
-	var out []*survey.Report
 	for _, path := range from {
-		var snap *ir.Snapshot
-		if snap, err = a.loadSnapshot(src, path); err != nil {
-			return nil, err
+		snap, err := a.loadSnapshot(src, path)
+		var reported exitError
+		switch {
+		case err == nil:
+			out = append(out, survey.New(snap, cat, rec))
+			continue
+		case !errors.As(err, &reported):
+			fmt.Fprintf(a.err, "hookline: %s\n", diag.Visible(err.Error()))
 		}
-		out = append(out, survey.New(snap, cat, rec))
+		codes = append(codes, exitFault)
 	}
-	return out, nil
+	return out, codes, nil
 }
 
 func (a *app) writeReports(reports []*survey.Report) error {

@@ -159,6 +159,10 @@ func (r *Report) chainBlocks() []block {
 			if e.Last > e.First {
 				at = fmt.Sprintf("%d-%d", e.First, e.Last)
 			}
+			if e.Program == unknown {
+				b.rows = append(b.rows, e.each()...)
+				continue
+			}
 			b.rows = append(b.rows, []string{at, program, e.done()})
 		}
 		for _, m := range c.Moves {
@@ -173,14 +177,34 @@ func (r *Report) chainBlocks() []block {
 	return out
 }
 
+// each is a row for each rule of an entry of nobody known: only the rules
+// themselves tell what they are.
+func (e Entry) each() [][]string {
+	var out [][]string
+	for i, d := range e.Does {
+		if i == mostDone {
+			rest := fmt.Sprintf("%d-%d", e.First+i, e.Last)
+			return append(out, []string{rest, e.Program, fmt.Sprintf("%d more", len(e.Does)-i)})
+		}
+		out = append(out, []string{fmt.Sprint(e.First + i), e.Program, cut(d)})
+	}
+	return out
+}
+
+// cut is a text of at most some characters.
+func cut(s string) string {
+	if r := []rune(s); len(r) > longest {
+		return string(r[:longest]) + "..."
+	}
+	return s
+}
+
 // done is what an entry's rules do, each thing once with its number.
 func (e Entry) done() string {
 	count := map[string]int{}
 	var names []string
 	for _, d := range e.Does {
-		if r := []rune(d); len(r) > longest {
-			d = string(r[:longest]) + "..."
-		}
+		d = cut(d)
 		if count[d]++; count[d] == 1 {
 			names = append(names, d)
 		}
@@ -195,11 +219,7 @@ func (e Entry) done() string {
 			names[i] = fmt.Sprintf("%s x%d", n, count[n])
 		}
 	}
-	between := ", "
-	if e.Program == unknown {
-		between = "; " // whole rules
-	}
-	return strings.Join(names, between) + rest
+	return strings.Join(names, ", ") + rest
 }
 
 func (r *Report) hookBlocks(all bool) []block {
