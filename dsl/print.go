@@ -44,10 +44,7 @@ func (p *printer) mapping(b *branch, indent int) {
 
 // value writes what stands behind a key, on its line or on those below.
 func (p *printer) value(b *branch, indent, column int) {
-	if line, ok := flow(b); ok && (b.kind == Scalar || !b.block && column+len(line) <= lineWidth) {
-		p.out.WriteByte(' ')
-		p.out.WriteString(line)
-		p.out.WriteByte('\n')
+	if p.line(b, column) {
 		return
 	}
 	p.out.WriteByte('\n')
@@ -58,6 +55,21 @@ func (p *printer) value(b *branch, indent, column int) {
 	p.sequence(b, indent+2)
 }
 
+// line writes a value that stands on one line, a scalar always.
+func (p *printer) line(b *branch, column int) bool {
+	if b.block {
+		return false
+	}
+	text, ok := flow(b)
+	if !ok || b.kind != Scalar && column+len(text) > lineWidth {
+		return false
+	}
+	p.out.WriteByte(' ')
+	p.out.WriteString(text)
+	p.out.WriteByte('\n')
+	return true
+}
+
 // sequence writes the items of a list.
 func (p *printer) sequence(b *branch, indent int) {
 	for _, x := range b.items {
@@ -66,10 +78,7 @@ func (p *printer) sequence(b *branch, indent int) {
 		}
 		p.indent(indent)
 		p.out.WriteByte('-')
-		if line, ok := flow(x); ok && (x.kind == Scalar || !x.block && indent+2+len(line) <= lineWidth) {
-			p.out.WriteByte(' ')
-			p.out.WriteString(line)
-			p.out.WriteByte('\n')
+		if p.line(x, indent+2) {
 			continue
 		}
 		if x.kind == Sequence {

@@ -38,7 +38,8 @@ type bounds struct {
 // find chooses few bounds: on each side the nearest participant, every other one
 // that puts its rules back to that end, the nearest rule that takes every packet
 // behind the jump, and the jump of ours ahead of it.
-func (b *bounds) find(n int) {
+func (b *bounds) find() {
+	b.first = true
 	for _, f := range slices.Sorted(maps.Keys(b.j.at)) {
 		v, at := b.h.views[f], b.j.at[f]
 		low, high := at[0], at[len(at)-1]
@@ -57,16 +58,11 @@ func (b *bounds) find(n int) {
 				found = true
 			}
 		}
-		found = b.end(v, high) || found
-		b.first = b.first || !found && low == 0 && high+1 < len(v.chain.Rules) && v.ours[high+1] == ""
+		b.end(v, high)
+		b.first = b.first && low == 0 && high+1 < len(v.chain.Rules) && v.ours[high+1] == ""
 		b.dead(v, low)
 	}
 	b.first = b.first && len(b.after)+len(b.before) == 0
-	for _, r := range slices.Concat(b.after, b.before) {
-		if r.label() != "" && !slices.Contains(b.h.named, r) {
-			b.h.named = append(b.h.named, r)
-		}
-	}
 }
 
 // candidate is how the rule at i can be referred to as a bound: by participant, or
@@ -172,7 +168,7 @@ func (b *bounds) previous(v *view, low, near int) {
 
 // end adds the first rule behind the jump that takes every packet, if nobody whom
 // a bound names has written it.
-func (b *bounds) end(v *view, high int) bool {
+func (b *bounds) end(v *view, high int) {
 	for i := high + 1; i < len(v.chain.Rules); i++ {
 		if v.ours[i] != "" || v.who[i].Participant != "" || !takesAll(v.key.Family, v.chain.Rules[i]) {
 			continue
@@ -181,12 +177,11 @@ func (b *bounds) end(v *view, high int) bool {
 		for _, r := range []reference{{target: name}, {text: v.chain.Rules[i].Text}} {
 			if dsl.TextProblem(r.text) == "" && !strings.Contains(r.text, "${") && b.holds(r, false) {
 				b.add(r, false)
-				return true
+				return
 			}
 		}
-		return false
+		return
 	}
-	return false
 }
 
 // dead remarks that nothing gets as far as the jump.

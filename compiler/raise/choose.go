@@ -214,7 +214,15 @@ func (im *importer) mayTake(t *taken) {
 	if t.because != "" {
 		why = " (" + t.because + ")"
 	}
-	if p := dsl.NameProblem(t.name); p != "" {
+	p := dsl.NameProblem(t.name)
+	switch {
+	case p != "":
+	case ir.IsTargetName(t.name):
+		p = "is that of a target of iptables"
+	case slices.ContainsFunc(ir.TableNames, func(table string) bool { return ir.IsBuiltin(table, t.name) }):
+		p = "is that of a built-in chain of another table, and a ruleset owns names in all of them"
+	}
+	if p != "" {
 		im.diags.Errorf(diag.NotImportable, at, "chain %q%s cannot be declared: the name %s", t.name, why, p).
 			WithHelp("rename it with iptables -E")
 		return
