@@ -252,15 +252,14 @@ func (im *importer) reserved(t *taken, at diag.Span, why string) {
 	if _, given := im.cat.UserChain(t.name); given {
 		return
 	}
-	mine := false
 	for {
 		who, reserved := im.cat.ReservedName(t.name, im.replaces...)
 		if !reserved {
-			_, mine = im.cat.ReservedName(t.name)
 			break
 		}
 		im.replaces = append(im.replaces, who)
 	}
+	_, mine := im.cat.ReservedName(t.name)
 	if sub, by, found := im.cat.ReservedSubstring(t.name); found && !mine {
 		im.diags.Errorf(diag.ReservedSubstring, at, "chain %s%s: a name with %q is not safe: %s", t.name, why, sub, by).
 			WithHelp("rename it with iptables -E")
