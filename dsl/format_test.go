@@ -197,8 +197,12 @@ func TestTextProblem(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct{ name, want string }{
-		{"SITE-IN", ""}, {"fwd:1", ""}, {"", "is empty"},
-		{"a b", `holds the character ' '`}, {"it's", `holds the character '\''`}, {"ä", `holds the character 'ä'`},
+		{"SITE-IN", ""},
+		{"fwd:1", ""},
+		{"", "is empty"},
+		{"a b", `holds the character ' '`},
+		{"it's", `holds the character '\''`},
+		{"ä", `holds the character 'ä'`},
 		{"-j", `begins with "-", which tools read as an option`},
 		{"A-NAME-OF-MORE-BYTES-THAN-FIT", "is 29 bytes long; at most 28 are possible"},
 	} {

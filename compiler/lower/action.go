@@ -32,14 +32,7 @@ func (l *lowering) readAction() *action {
 	if a == nil {
 		return &action{target: func(ir.Family) ir.Target { return nil }}
 	}
-	readers := map[string]func(*Action) *action{
-		"accept": l.readVerdict, "drop": l.readVerdict, "return": l.readVerdict, "reject": l.readReject,
-		"jump": l.readJump, "goto": l.readJump, "log": l.readLog, "nflog": l.readNFLog,
-		"dnat": l.readNAT, "snat": l.readNAT, "masquerade": l.readMasquerade, "redirect": l.readRedirect,
-		"mark": l.readSetMark, "connmark": l.readSetConnmark, "ct": l.readCT, "tcpmss": l.readTCPMSS,
-		"tproxy": l.readTProxy, "dscp": l.readDSCP,
-	}
-	read, ok := readers[a.Kind]
+	read, ok := actionReaders[a.Kind]
 	if !ok {
 		l.unknown(diag.UnknownKey, a.Span, "action", a.Kind, actionKinds)
 		return nil
@@ -48,7 +41,16 @@ func (l *lowering) readAction() *action {
 		l.diags.Errorf(diag.MissingKey, a.Span, "%s does not say what to do", a.Kind)
 		return nil
 	}
-	return read(a)
+	return read(l, a)
+}
+
+var actionReaders = map[string]func(*lowering, *Action) *action{
+	"accept": (*lowering).readVerdict, "drop": (*lowering).readVerdict, "return": (*lowering).readVerdict,
+	"reject": (*lowering).readReject, "jump": (*lowering).readJump, "goto": (*lowering).readJump,
+	"log": (*lowering).readLog, "nflog": (*lowering).readNFLog, "dnat": (*lowering).readNAT, "snat": (*lowering).readNAT,
+	"masquerade": (*lowering).readMasquerade, "redirect": (*lowering).readRedirect, "mark": (*lowering).readSetMark,
+	"connmark": (*lowering).readSetConnmark, "ct": (*lowering).readCT, "tcpmss": (*lowering).readTCPMSS,
+	"tproxy": (*lowering).readTProxy, "dscp": (*lowering).readDSCP,
 }
 
 // always is an action with the same target in both families.

@@ -58,7 +58,9 @@ func (im *importer) anchorsOf(t *dsl.Table) {
 				jumps[f] = im.jumps(v)
 			}
 		}
-		h.jumps = mergedJumps(jumps)
+		for _, j := range mergedJumps(jumps) {
+			h.jumps = append(h.jumps, h.apart(j)...)
+		}
 		if len(h.jumps) == 0 {
 			continue
 		}
@@ -230,6 +232,34 @@ type hookViews struct {
 	named []reference
 }
 
+// apart is a jump of both families, or one for each if it stands in places that no
+// common bounds can say.
+func (h *hookViews) apart(j *jump) []*jump {
+	if len(j.at) < 2 {
+		return []*jump{j}
+	}
+	both := &bounds{h: h, j: j}
+	var out []*jump
+	common := true
+	for _, f := range ir.Families {
+		one := *j
+		one.at = map[ir.Family][]int{f: j.at[f]}
+		b := &bounds{h: h, j: &one}
+		b.find()
+		for _, r := range b.after {
+			common = common && both.holds(r, true)
+		}
+		for _, r := range b.before {
+			common = common && both.holds(r, false)
+		}
+		out = append(out, &one)
+	}
+	if common {
+		return []*jump{j}
+	}
+	return out
+}
+
 // anchor makes the anchor of a jump.
 func (h *hookViews) anchor(j *jump) *dsl.Anchor {
 	a := &dsl.Anchor{Hook: dsl.NewText(h.hook), Jump: dsl.NewText(j.target), Goto: j.isGoto, Match: j.match}
@@ -259,6 +289,11 @@ func (h *hookViews) anchor(j *jump) *dsl.Anchor {
 	}
 	b := &bounds{h: h, j: j}
 	b.find()
+	for _, r := range slices.Concat(b.after, b.before) {
+		if r.label() != "" && !slices.Contains(h.named, r) {
+			h.named = append(h.named, r)
+		}
+	}
 	a.After, a.Before = b.refs(b.after), b.refs(b.before)
 	if b.first {
 		a.At = dsl.NewWord("first")

@@ -63,11 +63,6 @@ func (b *bounds) find() {
 		b.dead(v, low)
 	}
 	b.first = b.first && len(b.after)+len(b.before) == 0
-	for _, r := range slices.Concat(b.after, b.before) {
-		if r.label() != "" && !slices.Contains(b.h.named, r) {
-			b.h.named = append(b.h.named, r)
-		}
-	}
 }
 
 // candidate is how the rule at i can be referred to as a bound: by participant, or

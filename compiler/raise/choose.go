@@ -214,7 +214,15 @@ func (im *importer) mayTake(t *taken) {
 	if t.because != "" {
 		why = " (" + t.because + ")"
 	}
-	if p := dsl.NameProblem(t.name); p != "" {
+	p := dsl.NameProblem(t.name)
+	switch {
+	case p != "":
+	case ir.IsTargetName(t.name):
+		p = "is that of a target of iptables"
+	case slices.ContainsFunc(ir.TableNames, func(table string) bool { return ir.IsBuiltin(table, t.name) }):
+		p = "is that of a built-in chain of another table, and a ruleset owns names in all of them"
+	}
+	if p != "" {
 		im.diags.Errorf(diag.NotImportable, at, "chain %q%s cannot be declared: the name %s", t.name, why, p).
 			WithHelp("rename it with iptables -E")
 		return
@@ -244,15 +252,14 @@ func (im *importer) reserved(t *taken, at diag.Span, why string) {
 	if _, given := im.cat.UserChain(t.name); given {
 		return
 	}
-	mine := false
 	for {
 		who, reserved := im.cat.ReservedName(t.name, im.replaces...)
 		if !reserved {
-			_, mine = im.cat.ReservedName(t.name)
 			break
 		}
 		im.replaces = append(im.replaces, who)
 	}
+	_, mine := im.cat.ReservedName(t.name)
 	if sub, by, found := im.cat.ReservedSubstring(t.name); found && !mine {
 		im.diags.Errorf(diag.ReservedSubstring, at, "chain %s%s: a name with %q is not safe: %s", t.name, why, sub, by).
 			WithHelp("rename it with iptables -E")

@@ -143,10 +143,15 @@ func TestBounds(t *testing.T) {
   after: [calico]
   before: [kubelet]
 `},
-		{"a bound holds in both families or not at all", filter("SITE KUBE-FIREWALL", "INPUT -j SITE", "INPUT "+firewal), filter("SITE KUBE-FIREWALL", "INPUT "+firewal, "INPUT -j SITE"), []string{"SITE"}, `
-# kubelet has rules on both sides here
+		{"families whose places have nothing in common", filter("SITE KUBE-FIREWALL", "INPUT -j SITE", "INPUT "+firewal), filter("SITE KUBE-FIREWALL", "INPUT "+firewal, "INPUT -j SITE"), []string{"SITE"}, `
 - hook: INPUT
+  families: [ipv4]
   jump: SITE
+  before: [kubelet]
+- hook: INPUT
+  families: [ipv6]
+  jump: SITE
+  after: [kubelet]
 `},
 		{"a jump of one family", filter("SITE", "INPUT -j SITE"), filter("SITE", "OUTPUT -s 2001:db8::1/128 -j SITE"), []string{"SITE"}, `
 - hook: INPUT
@@ -245,6 +250,33 @@ func TestComesAlong(t *testing.T) {
 	}
 	if res.Chains != 1 || res.Along != 3 {
 		t.Errorf("%d chains and %d along", res.Chains, res.Along)
+	}
+}
+
+// TestRefused: what cannot be imported is told by name and line, and all at once.
+func TestRefused(t *testing.T) {
+	long := "A-CHAIN-OF-MORE-BYTES-THAN-28"
+	v4 := filter("PREROUTING MARK SITE-flannel SITE it's "+long, "INPUT -j SITE", "SITE -j PREROUTING", "SITE -j it's", "SITE -m unheard -j DROP")
+	res, list, err := raise.Import(host(t, v4, ""), raise.Options{Chains: []string{"*"}})
+	if err != nil || res != nil {
+		t.Fatalf("it is imported: %v, %v", res, err)
+	}
+	var got []string
+	for _, d := range list.All() {
+		if d.Severity == diag.Error {
+			got = append(got, d.Span.String()+" "+string(d.Code)+" "+d.Message)
+		}
+	}
+	want := []string{
+		`ipv4.save:5:1 not-importable chain "PREROUTING" cannot be declared: the name is that of a built-in chain of another table, and a ruleset owns names in all of them`,
+		`ipv4.save:6:1 not-importable chain "MARK" cannot be declared: the name is that of a target of iptables`,
+		`ipv4.save:7:1 killall-substring chain SITE-flannel: a name with "flannel" is not safe: k3s-killall.sh and rke2-killall.sh delete every rule with flannel in it, k3s in any case`,
+		`ipv4.save:9:1 not-importable chain "it's" cannot be declared: the name holds the character '\''`,
+		`ipv4.save:10:1 not-importable chain "` + long + `" cannot be declared: the name is 29 bytes long; at most 28 are possible`,
+		`ipv4.save:14:1 not-importable rule 3 of ipv4 filter SITE cannot be written in a ruleset: unknown match unheard`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("findings mismatch (-want +got):\n%s", diff)
 	}
 }
 

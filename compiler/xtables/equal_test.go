@@ -43,8 +43,10 @@ func TestEqual(t *testing.T) {
 		{"-m physdev --physdev-in a --physdev-out b --physdev-is-bridged -j X", "-m physdev --physdev-out b -m physdev --physdev-in a -j X", false, false, false},
 		{"-m physdev --physdev-in a ! --physdev-is-bridged -j X", "-m physdev ! --physdev-is-bridged -m physdev --physdev-in a -j X", true, true, false},
 		{"-m iprange --src-range 10.0.0.1-10.0.0.3 --dst-range 10.0.0.1-10.0.0.3 -j X", "-m iprange --dst-range 10.0.0.1-10.0.0.3 -m iprange --src-range 10.0.0.1-10.0.0.3 -j X", true, true, false},
-		{"-m length --length 9 -m mark --mark 0x1 -m limit --limit 1/sec -m ttl --ttl-eq 1 -m helper --helper ftp -j X",
-			"-m mark --mark 0x1 -m length --length 9 -m limit --limit 1/sec -m helper --helper ftp -m ttl --ttl-eq 1 -j X", true, true, false},
+		{
+			"-m length --length 9 -m mark --mark 0x1 -m limit --limit 1/sec -m ttl --ttl-eq 1 -m helper --helper ftp -j X",
+			"-m mark --mark 0x1 -m length --length 9 -m limit --limit 1/sec -m helper --helper ftp -m ttl --ttl-eq 1 -j X", true, true, false,
+		},
 		{"-m future --a 1 -j X", "-m future --a 2 -j X", false, false, true},
 		{`-m future --a "1" -j X`, "-m future --a 1 -j X", true, true, false},
 		{`-m future "--a 1" -j X`, "-m future --a 1 -j X", false, false, true},
