@@ -51,21 +51,26 @@ func TestSettings(t *testing.T) {
 	}{
 		{"an empty machine", nil, nil, ""},
 		{
-			"nftables as Debian installs it", map[string]string{nftUnitFile: nftUnit, "/etc/nftables.conf": "#!/usr/sbin/nft -f\n\nflush ruleset\n"},
+			"nftables as Debian installs it",
+			map[string]string{nftUnitFile: nftUnit, "/etc/nftables.conf": "#!/usr/sbin/nft -f\n\nflush ruleset\n"},
 			[]string{
 				"flush-ruleset /etc/nftables.conf:3 flush ruleset",
 				"flush-ruleset /usr/lib/systemd/system/nftables.service:6 ExecStop=/usr/sbin/nft flush ruleset",
-			}, "there, but not enabled",
+			},
+			"there, but not enabled",
 		},
 		{
-			"enabled", map[string]string{nftUnitFile: nftUnit, wanted: link + nftUnitFile, "/etc/nftables.conf": "table inet x {\n}\n"},
+			"enabled",
+			map[string]string{nftUnitFile: nftUnit, wanted: link + nftUnitFile, "/etc/nftables.conf": "table inet x {\n}\n"},
 			[]string{
 				"nftables-service " + wanted + ":0 ",
 				"flush-ruleset /usr/lib/systemd/system/nftables.service:6 ExecStop=/usr/sbin/nft flush ruleset",
-			}, "",
+			},
+			"",
 		},
 		{
-			"Fedora's", map[string]string{
+			"Fedora's",
+			map[string]string{
 				nftUnitFile: fedoraUnit, "/etc/systemd/system/multi-user.target.wants/nftables.service": link + nftUnitFile,
 				"/etc/sysconfig/nftables.conf": "include \"/etc/nftables/*.nft\"\n",
 				"/etc/nftables/b.nft":          "# flush ruleset\ntable inet b { comment \"flush ruleset\"; }\n",
@@ -77,7 +82,8 @@ func TestSettings(t *testing.T) {
 				"nftables-service /etc/systemd/system/multi-user.target.wants/nftables.service:0 ",
 				"flush-ruleset " + nftUnitFile + ":3 ExecReload=/sbin/nft 'flush ruleset; include \"/etc/sysconfig/nftables.conf\";'",
 				"flush-ruleset " + nftUnitFile + ":4 ExecStop=/sbin/nft flush ruleset",
-			}, "a comment and a quoted text flush nothing, a hidden file is not included",
+			},
+			"a comment and a quoted text flush nothing, a hidden file is not included",
 		},
 		{
 			"masked", map[string]string{
@@ -91,32 +97,39 @@ func TestSettings(t *testing.T) {
 			}, []string{"nftables-service " + wanted + ":0 "}, "",
 		},
 		{
-			"includes", map[string]string{
+			"includes",
+			map[string]string{
 				"/etc/nftables.conf": "include \"loop\"\ninclude \"./etc/dot\"\n include \"gone\" ; include \"" + "/etc/link\"",
 				"/etc/loop":          "include \"/etc/nftables.conf\"\nflush \\\n ruleset\n", "/etc/dot": "flush ruleset inet",
 				"/etc/link": link + "../srv/real", "/srv/real": "flush\truleset",
 			},
 			[]string{
 				"flush-ruleset /etc/dot:1 flush ruleset inet", "flush-ruleset /etc/link:1 flush ruleset", "flush-ruleset /etc/loop:2 flush ruleset",
-			}, "circles end; relative names are below /etc; links are followed",
+			},
+			"circles end; relative names are below /etc; links are followed",
 		},
 		{
-			"firewalld", map[string]string{
+			"firewalld",
+			map[string]string{
 				"/etc/systemd/system/multi-user.target.wants/firewalld.service": link + "/lib/systemd/system/firewalld.service",
 				"/etc/firewalld/firewalld.conf":                                 "# c\nFirewallBackend=iptables\nFlushAllOnReload = yes\n",
 			},
 			[]string{
 				"firewalld-backend /etc/firewalld/firewalld.conf:2 iptables", "flush-all-on-reload /etc/firewalld/firewalld.conf:3 yes",
 				"firewalld-service /etc/systemd/system/multi-user.target.wants/firewalld.service:0 ",
-			}, "",
+			},
+			"",
 		},
 		{
-			"firewalld without a word about reloads", map[string]string{"/etc/firewalld/firewalld.conf": "#FlushAllOnReload=no\n"},
-			[]string{"flush-all-on-reload /etc/firewalld/firewalld.conf:0 "}, "its default is yes",
+			"firewalld without a word about reloads",
+			map[string]string{"/etc/firewalld/firewalld.conf": "#FlushAllOnReload=no\n"},
+			[]string{"flush-all-on-reload /etc/firewalld/firewalld.conf:0 "},
+			"its default is yes",
 		},
 		{"firewalld told no", map[string]string{"/etc/firewalld/firewalld.conf": "FlushAllOnReload=yes\nFlushAllOnReload=No\n"}, nil, "the last one counts"},
 		{
-			"saved rules", map[string]string{
+			"saved rules",
+			map[string]string{
 				"/etc/systemd/system/multi-user.target.wants/netfilter-persistent.service": link + "/lib/systemd/system/netfilter-persistent.service",
 				"/etc/iptables/rules.v4": "*nat\n:PREROUTING ACCEPT [0:0]\n:KUBE-SVC-AAAAAAAAAAAAAAAA - [0:0]\n:KUBE-SVC-AABBBBBBBBBBBBBB - [0:0]\n" +
 					":KUBE-SEP-X - [0:0]\n:SITE - [0:0]\n-A PREROUTING -j SITE\nCOMMIT\n",
@@ -128,15 +141,18 @@ func TestSettings(t *testing.T) {
 				"saved-rules /etc/iptables/rules.v4:6 SITE",
 				"persistent-service /etc/systemd/system/multi-user.target.wants/netfilter-persistent.service:0 /etc/iptables/rules.v4",
 				"persistent-service /etc/systemd/system/multi-user.target.wants/netfilter-persistent.service:0 /etc/iptables/rules.v6",
-			}, "of names that begin alike one is kept",
+			},
+			"of names that begin alike one is kept",
 		},
 		{"saved rules that nobody restores", map[string]string{"/etc/iptables/rules.v4": "*nat\n:KUBE-X - [0:0]\nCOMMIT\n"}, nil, ""},
 		{
-			"ufw", map[string]string{
+			"ufw",
+			map[string]string{
 				"/etc/ufw/ufw.conf": "# c\nENABLED=yes\n",
 				"/etc/default/ufw":  "DEFAULT_INPUT_POLICY=\"DROP\" # c\nDEFAULT_FORWARD_POLICY='ACCEPT'\nMANAGE_BUILTINS=yes # never\n",
 			},
-			[]string{"ufw-policy /etc/default/ufw:1 DEFAULT_INPUT_POLICY=DROP", "ufw-manage-builtins /etc/default/ufw:3 yes", "ufw-enabled /etc/ufw/ufw.conf:2 yes"}, "",
+			[]string{"ufw-policy /etc/default/ufw:1 DEFAULT_INPUT_POLICY=DROP", "ufw-manage-builtins /etc/default/ufw:3 yes", "ufw-enabled /etc/ufw/ufw.conf:2 yes"},
+			"",
 		},
 		{"ufw switched off", map[string]string{"/etc/ufw/ufw.conf": "ENABLED=no\n", "/etc/default/ufw": "MANAGE_BUILTINS=yes\n"}, nil, ""},
 	} {

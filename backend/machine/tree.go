@@ -117,9 +117,8 @@ func (t *tree) load(p string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer file.Close()
 	text, err := io.ReadAll(io.LimitReader(file, maxFile))
-	return string(text), err
+	return string(text), errors.Join(err, file.Close())
 }
 
 var errNoFile = errors.New("it is no regular file")

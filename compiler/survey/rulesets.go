@@ -10,7 +10,7 @@ import (
 func (s *surveyor) rulesets() {
 	jumps := map[string]int{}
 	variants := map[string]ir.Variant{}
-	var places = map[string][]string{}
+	places := map[string][]string{}
 	for _, d := range s.sides {
 		d.each(func(k ir.ChainKey, _ *ir.Table, c *ir.Chain) {
 			for i, r := range c.Rules {

@@ -74,7 +74,7 @@ type side struct {
 }
 
 // family tells whether a family of the side was read.
-func (s *side) family(f ir.Family) bool { return slices.Contains(s.state.Families, f) }
+func (d *side) family(f ir.Family) bool { return slices.Contains(d.state.Families, f) }
 
 func (s *surveyor) find(f Finding) { s.report.Findings = append(s.report.Findings, f) }
 

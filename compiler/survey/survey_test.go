@@ -111,7 +111,8 @@ func TestFindings(t *testing.T) {
 				s.Host.Binaries = tools("/usr/sbin/iptables iptables v1.8.9 (legacy)", "/usr/sbin/ip6tables ip6tables v1.8.9 (legacy)")
 				return s
 			},
-			[]string{"hurts other-variant"}, "/usr/sbin/iptables is iptables-legacy, but iptables-nft is in use",
+			[]string{"hurts other-variant"},
+			"/usr/sbin/iptables is iptables-legacy, but iptables-nft is in use",
 		},
 		{
 			"and nothing stands", func() *ir.Snapshot {
@@ -126,7 +127,8 @@ func TestFindings(t *testing.T) {
 				s.Host.Binaries = tools("/usr/sbin/nft nftables v1.0.6")
 				return s
 			},
-			[]string{"warning missing-tool"}, "NetBird and Tailscale then write native nft rules",
+			[]string{"warning missing-tool"},
+			"NetBird and Tailscale then write native nft rules",
 		},
 		{
 			"k3s brings another version", func() *ir.Snapshot {
@@ -134,7 +136,8 @@ func TestFindings(t *testing.T) {
 				s.Host.Binaries = tools(nft1, nft6, "/var/lib/rancher/k3s/data/a/bin/aux/iptables iptables v1.8.11 (nf_tables)")
 				return s
 			},
-			[]string{"warning several-versions"}, "1.8.11: /var/lib/rancher/k3s/data/a/bin/aux/iptables",
+			[]string{"warning several-versions"},
+			"1.8.11: /var/lib/rancher/k3s/data/a/bin/aux/iptables",
 		},
 		{
 			"a version with a known fault", func() *ir.Snapshot {
@@ -142,7 +145,8 @@ func TestFindings(t *testing.T) {
 				s.Host.Binaries = tools("/usr/sbin/iptables iptables v1.8.7 (nf_tables)", "/usr/sbin/ip6tables ip6tables v1.8.7 (nf_tables)")
 				return s
 			},
-			[]string{"warning known-bug"}, "kubernetes#112477",
+			[]string{"warning known-bug"},
+			"kubernetes#112477",
 		},
 		{
 			"rules in both variants", func() *ir.Snapshot {
@@ -150,7 +154,8 @@ func TestFindings(t *testing.T) {
 				s.Others = host("nat POSTROUTING: -m comment --comment \"flanneld masq\" -j FLANNEL-POSTRTG", "nat FLANNEL-POSTRTG:").State
 				return s
 			},
-			[]string{"hurts mixed-backends"}, "iptables-legacy: flannel 1",
+			[]string{"hurts mixed-backends"},
+			"iptables-legacy: flannel 1",
 		},
 		{
 			"a policy in the other variant", func() *ir.Snapshot {
@@ -159,7 +164,8 @@ func TestFindings(t *testing.T) {
 				s.Others.Tables[0].Chain("FORWARD").Policy = "DROP"
 				return s
 			},
-			[]string{"warning mixed-backends"}, "iptables-legacy ipv4 filter FORWARD: policy DROP",
+			[]string{"warning mixed-backends"},
+			"iptables-legacy ipv4 filter FORWARD: policy DROP",
 		},
 		{
 			"an unreadable table", func() *ir.Snapshot {
@@ -167,13 +173,15 @@ func TestFindings(t *testing.T) {
 				s.State.Tables[0].Unreadable = "Table `filter' is incompatible, use 'nft' tool."
 				return s
 			},
-			[]string{"hurts unreadable-table"}, "table ipv4 filter of iptables-nft cannot be read",
+			[]string{"hurts unreadable-table"},
+			"table ipv4 filter of iptables-nft cannot be read",
 		},
 		{
 			"what stands behind the end", func() *ir.Snapshot {
 				return host("filter FORWARD: -m comment --comment all -j REJECT --reject-with icmp-port-unreachable; -m comment --comment \"flanneld forward\" -j FLANNEL-FWD", "filter FLANNEL-FWD:")
 			},
-			[]string{"warning unreachable"}, "no packet meets the 1 behind it",
+			[]string{"warning unreachable"},
+			"no packet meets the 1 behind it",
 		},
 		{
 			"a limited end is none", func() *ir.Snapshot { return host("filter FORWARD: -m limit --limit 1/sec -j DROP; -i lo -j ACCEPT") }, nil, "",
@@ -182,11 +190,13 @@ func TestFindings(t *testing.T) {
 			"a jump into a program's chain (M-33)", func() *ir.Snapshot {
 				return host("nat PREROUTING: -j MINE", "nat MINE: -d 192.0.2.1/32 -j KUBE-SVC-X", "nat KUBE-SVC-X:")
 			},
-			[]string{"hurts jump-foreign-chain"}, "ipv4 nat MINE of iptables-nft, position 1, into a chain of kube-proxy",
+			[]string{"hurts jump-foreign-chain"},
+			"ipv4 nat MINE of iptables-nft, position 1, into a chain of kube-proxy",
 		},
 		{
 			"duplicates of nobody known", func() *ir.Snapshot { return host("filter INPUT: -i lo -j ACCEPT; -i lo -j ACCEPT") },
-			[]string{"warning duplicates"}, "positions 1-2, of unknown",
+			[]string{"warning duplicates"},
+			"positions 1-2, of unknown",
 		},
 		{
 			"a jump of a ruleset that is not recorded", func() *ir.Snapshot {
@@ -194,7 +204,8 @@ func TestFindings(t *testing.T) {
 				s.Host.Rulesets = []ir.RecordedRuleset{{Name: "site", Version: "1.0.0", Status: "intent"}}
 				return s
 			},
-			[]string{"warning unfinished-apply", "warning unrecorded-ruleset"}, "hookline:edge EDGE",
+			[]string{"warning unfinished-apply", "warning unrecorded-ruleset"},
+			"hookline:edge EDGE",
 		},
 		{
 			"nftables.service", func() *ir.Snapshot {
@@ -202,7 +213,8 @@ func TestFindings(t *testing.T) {
 				s.Host.Settings = settings(ir.Setting{Name: ir.SettingNFTService, File: wants + "nftables.service"}, ir.Setting{Name: ir.SettingFlushRuleset, File: "/etc/nftables.conf", Line: 3, Text: "flush ruleset"})
 				return s
 			},
-			[]string{"hurts flush-ruleset"}, "/etc/nftables.conf:3: flush ruleset",
+			[]string{"hurts flush-ruleset"},
+			"/etc/nftables.conf:3: flush ruleset",
 		},
 		{
 			"nftables.service is not enabled", func() *ir.Snapshot {
@@ -210,7 +222,8 @@ func TestFindings(t *testing.T) {
 				s.Host.Settings = settings(ir.Setting{Name: ir.SettingFlushRuleset, File: "/etc/nftables.conf", Line: 3, Text: "flush ruleset"})
 				return s
 			},
-			[]string{"note flush-ruleset"}, "it is not enabled",
+			[]string{"note flush-ruleset"},
+			"it is not enabled",
 		},
 		{
 			"firewalld", func() *ir.Snapshot {
@@ -218,7 +231,8 @@ func TestFindings(t *testing.T) {
 				s.Host.Settings = settings(ir.Setting{Name: ir.SettingFirewalldService, File: wants + "firewalld.service"}, ir.Setting{Name: ir.SettingFlushAllOnReload, File: "/etc/firewalld/firewalld.conf"})
 				return s
 			},
-			[]string{"hurts firewalld-flushes"}, "FlushAllOnReload is not set, and yes by default",
+			[]string{"hurts firewalld-flushes"},
+			"FlushAllOnReload is not set, and yes by default",
 		},
 		{
 			"firewalld is installed only", func() *ir.Snapshot {
@@ -236,7 +250,8 @@ func TestFindings(t *testing.T) {
 					ir.Setting{Name: ir.SettingSavedRules, File: "/etc/iptables/rules.v4", Line: 5, Text: "cali-INPUT"})
 				return s
 			},
-			[]string{"hurts saved-rules"}, "/etc/iptables/rules.v4 is restored at boot, and holds rules of calico, kube-proxy",
+			[]string{"hurts saved-rules"},
+			"/etc/iptables/rules.v4 is restored at boot, and holds rules of calico, kube-proxy",
 		},
 		{
 			"saved rules of the site", func() *ir.Snapshot {
@@ -246,7 +261,8 @@ func TestFindings(t *testing.T) {
 					ir.Setting{Name: ir.SettingSavedRules, File: "/etc/sysconfig/iptables", Line: 9, Text: "SITE"})
 				return s
 			},
-			[]string{"warning saved-rules"}, "the restore replaces whole tables",
+			[]string{"warning saved-rules"},
+			"the restore replaces whole tables",
 		},
 		{
 			"saved rules that leave others", func() *ir.Snapshot {
@@ -256,7 +272,8 @@ func TestFindings(t *testing.T) {
 					ir.Setting{Name: ir.SettingRestoreNoFlush, File: "/etc/default/netfilter-persistent", Line: 1, Text: "/etc/iptables/rules.v4"})
 				return s
 			},
-			[]string{"note saved-rules"}, "",
+			[]string{"note saved-rules"},
+			"",
 		},
 		{
 			"ufw", func() *ir.Snapshot {
@@ -265,7 +282,8 @@ func TestFindings(t *testing.T) {
 					ir.Setting{Name: ir.SettingUFWBuiltins, File: "/etc/default/ufw", Line: 29, Text: "yes"}, ir.Setting{Name: ir.SettingUFWPolicy, File: "/etc/default/ufw", Line: 10, Text: "DEFAULT_FORWARD_POLICY=DROP"})
 				return s
 			},
-			[]string{"hurts ufw-manages-builtins", "note ufw-policy"}, "DEFAULT_FORWARD_POLICY=DROP",
+			[]string{"hurts ufw-manages-builtins", "note ufw-policy"},
+			"DEFAULT_FORWARD_POLICY=DROP",
 		},
 		{
 			"equal priorities", func() *ir.Snapshot {
@@ -274,7 +292,8 @@ func TestFindings(t *testing.T) {
 				s.Host.NFTTables = []ir.NFTTable{{Family: "ip", Name: "flannel-ipv4", Chains: []ir.NFTBaseChain{post}}, {Family: "inet", Name: "site", Chains: []ir.NFTBaseChain{post}}}
 				return s
 			},
-			[]string{"warning equal-priority"}, "ip flannel-ipv4 post (flannel)",
+			[]string{"warning equal-priority"},
+			"ip flannel-ipv4 post (flannel)",
 		},
 		{
 			"rules put into another table (N-7)", func() *ir.Snapshot {
@@ -283,7 +302,8 @@ func TestFindings(t *testing.T) {
 				s.Host.NFTTables = []ir.NFTTable{{Family: "inet", Name: "site", Chains: []ir.NFTBaseChain{in}}, {Family: "ip", Name: "netbird", Chains: []ir.NFTBaseChain{in}}}
 				return s
 			},
-			[]string{"warning injected-rules"}, "inet site in: rules with the text inputaccept",
+			[]string{"warning injected-rules"},
+			"inet site in: rules with the text inputaccept",
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
