@@ -2,7 +2,6 @@ package golden_test
 
 import (
 	"context"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -43,12 +42,12 @@ func (w *watched) Run(ctx context.Context, c backend.Cmd) (backend.Result, error
 // TestImportOnKernel loads recorded nodes with the real tools, imports what the
 // tools then print, and applies it: it is done, and nothing was written.
 func TestImportOnKernel(t *testing.T) {
-	for _, node := range []string{"harvester", "rke2-duplicates", "replaced-names"} {
+	for _, node := range []string{"nodes/harvester-healthy-", "nodes/rke2-duplicates-", "scenarios/replaced-names/in/"} {
 		for _, v := range variants {
-			t.Run(node+"/"+v.folder, func(t *testing.T) {
+			t.Run(node+v.folder, func(t *testing.T) {
 				t.Parallel()
 				ns := netns.ForTest(t)
-				s := &scenario{in: filepath.Join("scenarios", node, "in", v.folder), variant: v.variant}
+				s := &scenario{in: node + v.folder, variant: v.variant}
 				s.load(t, ns)
 				for _, globs := range [][]string{{"*"}, {"KUBE-SERVICES", "KUBE-FORWARD"}, {"OVN-*"}, {"cali-PREROUTING"}, {"CNI-HOSTPORT-*"}, {"FLANNEL-*"}} {
 					importLive(t, ns, v.variant, globs)
