@@ -1,6 +1,7 @@
 package integrations
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,7 +95,8 @@ func TestPlaybook(t *testing.T) {
 	n.write("shared/nodes.ini", "node-1 ansible_connection=local ansible_python_interpreter=/usr/bin/python3 ansible_become=false\n")
 	n.write("shared/vars.yaml", "hookline_program_src: /shared/program\nhookline_wait: 1s\nhookline_values: {role: control-plane, admins: [192.0.2.0/24, \"2001:db8::/64\"]}\n")
 	n.write("shared/impossible.yaml", impossible)
-	n.write("shared/broken.yaml", strings.Replace(read(t, root+"/rulesets/harvester/ruleset.yaml"), "  owns:", "  onws:", 1))
+	before, after, _ := strings.Cut(read(t, root+"/rulesets/harvester/ruleset.yaml"), "\n  owns:")
+	n.write("shared/broken.yaml", before+"\n  onws:"+after)
 	k := n.boot(playbooks)
 
 	// Check mode shows the plan of the new rulesets, by the new program, and writes nothing.
@@ -110,7 +112,7 @@ func TestPlaybook(t *testing.T) {
 		"Keep the arguments, Make the folder of the sandbox, Put the units there, Apply at boot, Apply again every few minutes, Start the timer anew, Apply from where it is kept"; got != want {
 		t.Errorf("the first run changes %s, want %s", got, want)
 	}
-	k.order("rules", "-j cali-INPUT", ourJump, "-j KUBE-FIREWALL")
+	k.order("rules", "-j cali-INPUT", "-j KUBE-FIREWALL", ourJump)
 	if n := strings.Count(k.text("prerouting"), "-j OVN-PREROUTING"); n != 1 {
 		t.Errorf("%d jumps to OVN-PREROUTING:\n%s", n, k.text("prerouting"))
 	}
@@ -125,7 +127,7 @@ func TestPlaybook(t *testing.T) {
 	k.exit("broken", 2)
 	k.recap("broken", "0", "1")
 	k.has("broken", `"hookline plan ends with 1: the input or the machine is at fault. Nothing was changed"`,
-		`/harvester.yaml:38:3: error: unknown key \"onws\" in a spec`, `help: did you mean \"owns\"?`)
+		fmt.Sprintf(`/harvester.yaml:%d:3: error: unknown key \"onws\" in a spec`, strings.Count(before, "\n")+2), `help: did you mean \"owns\"?`)
 	k.exit("impossible", 2)
 	k.recap("impossible", "0", "1")
 	k.has("impossible", `"hookline apply ends with 3: a placement or a constraint does not hold. Nothing was changed"`, "never: INPUT must drop what nobody lets in")

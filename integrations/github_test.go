@@ -122,11 +122,12 @@ func (r *run) snapshot(name string, applied bool) {
 			r.t.Fatalf("hookline %s: %v, exit %d\n%s%s", strings.Join(args, " "), err, res.Exit, res.Stdout, res.Stderr)
 		}
 	}
-	if applied {
-		do("apply", rulesets, "--state-dir", r.t.TempDir(), "--backend", "iptables-nft")
-	}
 	dir := filepath.Join(r.repository, "snapshots", name)
-	write(r.t, filepath.Join(dir, "values.yaml"), "role: worker\n", 0o644)
+	values := filepath.Join(dir, "values.yaml")
+	write(r.t, values, "role: worker\n", 0o644)
+	if applied {
+		do("apply", rulesets, "--values", values, "--state-dir", r.t.TempDir(), "--backend", "iptables-nft")
+	}
 	do("snapshot", "--backend", "iptables-nft", "--out", filepath.Join(dir, name+".txtar"))
 }
 

@@ -220,7 +220,7 @@ func (n *node) secondBoot(t *testing.T) {
 	// T-15: once the others are there, what is ours goes to its place behind them.
 	k.order("came", ourJump, "-j cali-INPUT", "-j KUBE-FIREWALL")
 	k.exit("reapply", 0)
-	k.order("mended", "-j cali-INPUT", ourJump, "-j KUBE-FIREWALL")
+	k.order("mended", "-j cali-INPUT", "-j KUBE-FIREWALL", ourJump)
 	if n := strings.Count(k.text("prerouting"), "-j OVN-PREROUTING"); n != 1 {
 		t.Errorf("%d jumps to OVN-PREROUTING:\n%s", n, k.text("prerouting"))
 	}
@@ -246,7 +246,7 @@ func (n *node) secondBoot(t *testing.T) {
 		t.Error("a run that is refused has written")
 	}
 	k.exit("back", 0)
-	k.order("back-rules", "-j cali-INPUT", ourJump, "-j KUBE-FIREWALL")
+	k.order("back-rules", "-j cali-INPUT", "-j KUBE-FIREWALL", ourJump)
 
 	k.exit("removed", 0)
 	k.exit("legacy", 0)
