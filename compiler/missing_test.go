@@ -24,7 +24,7 @@ func naming(rest string) string {
 }
 
 // anchored places a jump by bounds.
-func anchored(bounds string) string {
+func anchoredBy(bounds string) string {
 	return naming("      anchors:\n        - {hook: PREROUTING, jump: SITE-PRE, " + bounds + "}\n")
 }
 
@@ -70,11 +70,11 @@ func TestMissing(t *testing.T) {
 		lost bool
 	}{
 		{
-			name: "all there", ruleset: anchored(chains),
+			name: "all there", ruleset: anchoredBy(chains),
 			host: save("nat: cali-PREROUTING<PREROUTING KUBE-SERVICES<PREROUTING CNI-HOSTPORT-DNAT<PREROUTING"),
 		},
 		{
-			name: "flushed, the chains stand", ruleset: anchored(chains),
+			name: "flushed, the chains stand", ruleset: anchoredBy(chains),
 			host: save("nat: cali-PREROUTING KUBE-SERVICES CNI-HOSTPORT-DNAT"),
 			want: []string{
 				"warning: no jump to cali-PREROUTING stands in ipv4 nat PREROUTING, although the chain itself stands",
@@ -84,7 +84,7 @@ func TestMissing(t *testing.T) {
 			lost: true,
 		},
 		{
-			name: "flushed, by participants", ruleset: anchored(programs),
+			name: "flushed, by participants", ruleset: anchoredBy(programs),
 			host: save("nat: cali-PREROUTING KUBE-SERVICES CNI-HOSTPORT-DNAT"),
 			want: []string{
 				"warning: no rule of calico stands in ipv4 nat PREROUTING, although chain cali-PREROUTING of calico stands in ipv4 nat",
@@ -94,7 +94,7 @@ func TestMissing(t *testing.T) {
 			lost: true,
 		},
 		{
-			name: "the table was emptied, chains and all", ruleset: anchored(chains),
+			name: "the table was emptied, chains and all", ruleset: anchoredBy(chains),
 			host: save("filter: cali-INPUT<INPUT KUBE-FORWARD<FORWARD"),
 			want: []string{
 				"warning: no jump to cali-PREROUTING stands in ipv4 nat PREROUTING, although chain cali-INPUT of calico stands in ipv4 filter",
@@ -104,55 +104,55 @@ func TestMissing(t *testing.T) {
 			lost: true,
 		},
 		{
-			name: "a program that is not on the host", ruleset: anchored(programs),
+			name: "a program that is not on the host", ruleset: anchoredBy(programs),
 			host: save("nat: KUBE-SERVICES<PREROUTING"),
 			want: []string{"info", "info"},
 		},
 		{
-			name: "kubelet alone is not kube-proxy", ruleset: anchored("before: [kube-proxy, {comment: x}]"),
+			name: "kubelet alone is not kube-proxy", ruleset: anchoredBy("before: [kube-proxy, {comment: x}]"),
 			host: save("nat: CNI-HOSTPORT-DNAT<PREROUTING", "filter: KUBE-FIREWALL<INPUT"),
 			want: []string{"info", "info"},
 		},
 		{
-			name: "a version that does without the chain", ruleset: anchored("before: [{chain: KUBE-OLD}]"),
+			name: "a version that does without the chain", ruleset: anchoredBy("before: [{chain: KUBE-OLD}]"),
 			host: save("nat: KUBE-SERVICES<PREROUTING"),
 			want: []string{"info"},
 		},
 		{
-			name: "a hook that the program does not write to", ruleset: anchored("before: [kubelet, KUBE-SERVICES]"),
+			name: "a hook that the program does not write to", ruleset: anchoredBy("before: [kubelet, KUBE-SERVICES]"),
 			host: save("nat: KUBE-SERVICES<PREROUTING", "filter: KUBE-FIREWALL<INPUT"),
 			want: []string{"info"},
 		},
 		{
-			name: "events that may not have been", ruleset: anchored("before: [portmap, kube-proxy]"),
+			name: "events that may not have been", ruleset: anchoredBy("before: [portmap, kube-proxy]"),
 			host: save("nat: KUBE-SERVICES<PREROUTING", "filter: CNI-FORWARD<FORWARD"),
 			want: []string{"info"},
 		},
 		{
-			name: "nothing of anybody", ruleset: anchored(programs), host: save("filter: AGENT<INPUT"),
+			name: "nothing of anybody", ruleset: anchoredBy(programs), host: save("filter: AGENT<INPUT"),
 			want: []string{"warning: nothing of calico, kube-proxy and portmap stands in this host's tables, nor of any other program: it has just started, or they were emptied"},
 		},
 		{
-			name: "nothing but the program that emptied the tables", ruleset: anchored("after: [calico]"),
+			name: "nothing but the program that emptied the tables", ruleset: anchoredBy("after: [calico]"),
 			host: save("filter: IN_public_allow<INPUT"),
 			want: []string{"warning: nothing of calico stands in this host's tables, nor of any other program: it has just started, or they were emptied"},
 		},
 		{
-			name: "the ruleset says that it may be missing", ruleset: anchored(programs + ", ifMissing: ignore"),
+			name: "the ruleset says that it may be missing", ruleset: anchoredBy(programs + ", ifMissing: ignore"),
 			host: save("nat: cali-PREROUTING KUBE-SERVICES CNI-HOSTPORT-DNAT"),
 			want: []string{"info", "info", "info"},
 		},
 		{
-			name: "or by name", ruleset: anchored(programs + ", ifMissing: {portmap: ignore}"),
+			name: "or by name", ruleset: anchoredBy(programs + ", ifMissing: {portmap: ignore}"),
 			host: save("nat: cali-PREROUTING<PREROUTING KUBE-SERVICES<PREROUTING CNI-HOSTPORT-DNAT"),
 			want: []string{"info"},
 		},
 		{
-			name: "held", ruleset: anchored(chains + ", ifMissing: {cali-PREROUTING: hold}"),
+			name: "held", ruleset: anchoredBy(chains + ", ifMissing: {cali-PREROUTING: hold}"),
 			host: save("nat: cali-PREROUTING KUBE-SERVICES<PREROUTING CNI-HOSTPORT-DNAT<PREROUTING"),
 		},
 		{
-			name: "seen before", ruleset: anchored(programs + ", at: first"), host: save("filter: AGENT<INPUT"),
+			name: "seen before", ruleset: anchoredBy(programs + ", at: first"), host: save("filter: AGENT<INPUT"),
 			seen: []string{"ipv4 nat PREROUTING calico", "ipv4 nat PREROUTING portmap"},
 			want: []string{
 				"warning: no rule of calico stands in ipv4 nat PREROUTING, although one stood there at an earlier apply since the host was started",
@@ -234,7 +234,7 @@ func TestMissingSaysWhen(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			p := plan(t, ir.IptablesNFT, tt.host, anchored("before: [KUBE-SERVICES]"))
+			p := plan(t, ir.IptablesNFT, tt.host, anchoredBy("before: [KUBE-SERVICES]"))
 			if len(p.Missing) != 1 || len(p.Missing[0].Returns) != 1 || !strings.Contains(p.Missing[0].Returns[0], tt.want) {
 				t.Fatalf("missing %+v, want one that says %q", p.Missing, tt.want)
 			}
@@ -257,7 +257,7 @@ func TestMissingSaysWhen(t *testing.T) {
 
 // A name that stands is told, so that a record can keep it.
 func TestSeen(t *testing.T) {
-	p := plan(t, ir.IptablesNFT, save("nat: cali-PREROUTING<PREROUTING KUBE-SERVICES"), anchored("after: [calico], before: [KUBE-SERVICES, {target: cali-*}]"))
+	p := plan(t, ir.IptablesNFT, save("nat: cali-PREROUTING<PREROUTING KUBE-SERVICES"), anchoredBy("after: [calico], before: [KUBE-SERVICES, {target: cali-*}]"))
 	want := []string{"ipv4 nat PREROUTING calico", "ipv4 nat PREROUTING {target: cali-*}"}
 	if d := cmp.Diff(want, p.Seen); d != "" {
 		t.Errorf("Seen (-want +got):\n%s", d)

@@ -49,6 +49,9 @@ func write(out io.Writer, rows []*row) error {
 			}
 			b.WriteString("\n")
 		}
+		if r.rest != "" {
+			fmt.Fprintf(&b, "| | | not shown: %s | | |\n", r.rest)
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
