@@ -45,7 +45,7 @@ demo: setup build ## mend a damaged node in a private network namespace
 .PHONY: test
 test: setup ## go vet and all tests, on the kernel too
 	go vet ./...
-	go test -p 2 -timeout 9m $(PACKAGES)
+	go test -p 2 -timeout 20m $(PACKAGES)
 
 # cloud-init is unpacked, not installed. Boots systemd in namespaces: as root only.
 .PHONY: integrations

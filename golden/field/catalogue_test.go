@@ -168,7 +168,7 @@ func TestT10OursSurvivesTheCleanUp(t *testing.T) {
 	for name, filter := range killers {
 		t.Run(name, func(t *testing.T) {
 			both(t, func(t *testing.T, n *node) {
-				n.recorded("harvester")
+				n.recorded("harvester-healthy")
 				text := strings.Replace(siteInput(", after: [calico], before: [kubelet]"), `            - "-j DROP"`,
 					`            - "-p udp -m udp --dport 8472 -m comment --comment \"VXLAN of flannel\" -j ACCEPT"
             - "-j DROP"`, 1)

@@ -100,7 +100,7 @@ func TestT9DoctorNamesEveryCopyOfTheTools(t *testing.T) {
 func TestR8DoctorCountsBothVariants(t *testing.T) {
 	n := newNode(t, ir.IptablesNFT)
 	n.recorded("mixed-backends")
-	legacy := &node{t: t, ns: n.ns, variant: ir.IptablesLegacy, state: n.state, store: n.store, used: n.used}
+	legacy := &node{t: t, ns: n.ns, variant: ir.IptablesLegacy, state: n.state, store: n.store}
 	// The sets are there already: they belong to no variant.
 	var saves [2]string
 	for i, f := range ir.Families {

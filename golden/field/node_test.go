@@ -46,7 +46,7 @@ func both(t *testing.T, f func(t *testing.T, n *node)) {
 func newNode(t *testing.T, v ir.Variant) *node {
 	t.Helper()
 	dir := t.TempDir()
-	n := &node{t: t, ns: netns.ForTest(t), variant: v, state: dir, store: converge.OpenStore(dir), used: map[ir.Family]bool{}}
+	n := &node{t: t, ns: netns.ForTest(t), variant: v, state: dir, store: converge.OpenStore(dir)}
 	t.Attr("variant", string(v))
 	t.Cleanup(func() { t.Attr("families", strings.Join(n.families(), ", ")) })
 	return n
@@ -88,6 +88,9 @@ func (n *node) uses(argv []string) {
 	defer n.mu.Unlock()
 	for _, f := range ir.Families {
 		if n.runs(f, argv) {
+			if n.used == nil {
+				n.used = map[ir.Family]bool{}
+			}
 			n.used[f] = true
 		}
 	}
