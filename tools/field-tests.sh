@@ -8,7 +8,7 @@ export HOOKLINE_REQUIRE_KERNEL=1
 events=$(mktemp)
 page=$(mktemp)
 trap 'rm -f "$events" "$page"' EXIT
-go test -json ./golden ./golden/field >"$events" || {
+go test -timeout 30m -json ./golden ./golden/field >"$events" || {
 	grep '"Action":"output"' "$events" | grep -E -- '--- FAIL|FAIL|_test.go' | tail -n 40 >&2 || true
 	echo "the tests failed: $out was not written" >&2
 	exit 1
