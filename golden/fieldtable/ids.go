@@ -83,7 +83,7 @@ var ids = []id{
 	{name: "T-15", what: "boot, flush and timer: applied again and again it converges and never opens the host"},
 	{name: "T-16", what: "no shared chain is flushed, no policy changed"},
 	{name: "T-17", what: "every text that the tools print is read"},
-	{name: "T-18", what: "unique priorities of nft hooks", why: elsewhere},
+	{name: "T-18", what: "an accept in one base chain is not final, a drop is; unique priorities of nft hooks", rest: "priorities of base chains of our own: there is no nft backend in this version"},
 	{name: "T-19", what: "a changed priority replaces the chain in one transaction", why: elsewhere},
 	{name: "T-20", what: "nothing lists the whole nft ruleset first: tables and base chains are asked of the kernel"},
 }
