@@ -251,10 +251,7 @@ func TestRestoreCollected(t *testing.T) {
 			"made again":     {must(p.Planned.Apply(again)), before.State},
 			"nothing to do":  {before.State, before.State},
 		} {
-			tx, err := p.Restore(before, &ir.Snapshot{Variant: v, State: c.now})
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
+			tx := restored(t, p, before, &ir.Snapshot{Variant: v, State: c.now})
 			if err := ir.CheckTransaction(tx); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}

@@ -325,20 +325,7 @@ func (pl *planner) leftCollected() {
 // Collects tells whether the plan removes a rule of others by this text.
 func (p *Plan) Collects(k ir.ChainKey, text string) bool { return p.collected[k][text] }
 
-// DropsCollected tells whether a block of the transaction does nothing but delete
-// chains, one of others among them. If a tool refuses such a block, somebody has
-// filled the chain or jumps to it, after the jumps to it were removed.
-func (p *Plan) DropsCollected(block int) bool {
-	if block < 0 || block >= len(p.Transaction.Blocks) {
-		return false
-	}
-	b := p.Transaction.Blocks[block]
-	found := false
-	for _, o := range b.Ops {
-		if o.Kind != ir.OpDrop {
-			return false
-		}
-		found = found || p.emptied[ir.ChainKey{Family: b.Family, Table: b.Table, Chain: o.Chain}]
-	}
-	return found
-}
+// Empties tells whether the plan deletes a chain of others once nothing is left in
+// it. If a tool refuses that, somebody has filled the chain or jumps to it, after
+// the jumps to it were removed.
+func (p *Plan) Empties(k ir.ChainKey) bool { return p.emptied[k] }

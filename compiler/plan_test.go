@@ -266,10 +266,7 @@ func TestRestore(t *testing.T) {
 			"others between": {moved, must(before.State.Apply(foreign))},
 			"nothing to do":  {before.State, before.State},
 		} {
-			tx, err := p.Restore(before, &ir.Snapshot{Variant: v, State: c.now})
-			if err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
+			tx := restored(t, p, before, &ir.Snapshot{Variant: v, State: c.now})
 			if err := ir.CheckTransaction(tx); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -339,4 +336,14 @@ func TestPlanSkipsWholeRules(t *testing.T) {
 	if d := cmp.Diff([]string{"SITE-IN -m set --match-set here src -j ACCEPT"}, rules); d != "" {
 		t.Errorf("rules (-want +got):\n%s", d)
 	}
+}
+
+// restored is the transaction that takes a host back whole.
+func restored(t *testing.T, p *compiler.Plan, before, now *ir.Snapshot) ir.Transaction {
+	t.Helper()
+	tx, failed := p.Restore(before, now)
+	for k, err := range failed {
+		t.Fatalf("%s: %v", k, err)
+	}
+	return tx
 }

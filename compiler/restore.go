@@ -12,25 +12,28 @@ import (
 // an apply: owned chains with their old rules, our jumps and adopted jumps at
 // their old places among the foreign rules that are still there, and so what was
 // collected, with counters that begin again. All other foreign rules stay as they
-// are now. An error says what cannot be deleted by its text.
-func (p *Plan) Restore(before, now *ir.Snapshot) (ir.Transaction, error) {
+// are now. Tables that cannot be taken back, such as those in which something
+// cannot be deleted by its text, are left out, each with its error.
+func (p *Plan) Restore(before, now *ir.Snapshot) (ir.Transaction, map[ir.TableKey]error) {
 	return p.restore(before, now, false)
 }
 
 // RestoreOwn is Restore without adopted jumps, which stay as they stand: for a host
 // on which another program keeps changing them.
-func (p *Plan) RestoreOwn(before, now *ir.Snapshot) (ir.Transaction, error) {
+func (p *Plan) RestoreOwn(before, now *ir.Snapshot) (ir.Transaction, map[ir.TableKey]error) {
 	return p.restore(before, now, true)
 }
 
-func (p *Plan) restore(before, now *ir.Snapshot, own bool) (ir.Transaction, error) {
+func (p *Plan) restore(before, now *ir.Snapshot, own bool) (ir.Transaction, map[ir.TableKey]error) {
 	var tx ir.Transaction
+	failed := map[ir.TableKey]error{}
 	for _, f := range now.State.Families {
 		for _, name := range ir.TableNames {
 			k := ir.TableKey{Family: f, Name: name}
 			r := restorer{plan: p, own: own, key: k, before: before.State.Table(f, name), now: now.State.Table(f, name)}
 			if err := r.run(); err != nil {
-				return ir.Transaction{}, err
+				failed[k] = err
+				continue
 			}
 			ops, drops := r.ops, r.drops
 			if now.Variant == ir.IptablesLegacy {
@@ -43,7 +46,7 @@ func (p *Plan) restore(before, now *ir.Snapshot, own bool) (ir.Transaction, erro
 			}
 		}
 	}
-	return tx, nil
+	return tx, failed
 }
 
 type restorer struct {
@@ -159,10 +162,11 @@ func sameTexts(a, b *ir.Chain) bool {
 }
 
 func (r *restorer) managed(chain string, rule *ir.Rule) bool {
-	if r.own && r.plan.adopted[r.key.String()+" "+chain+" "+ruleTarget(rule)] {
+	k := ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: chain}
+	if r.own && r.plan.adopted[k.String()+" "+ruleTarget(rule)] && !r.plan.collected[k][rule.Text] {
 		return false
 	}
-	return r.plan.managed(ir.ChainKey{Family: r.key.Family, Table: r.key.Name, Chain: chain}, rule)
+	return r.plan.managed(k, rule)
 }
 
 // shared puts the managed jumps of a shared chain back.

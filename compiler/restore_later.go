@@ -24,13 +24,24 @@ func (p *Plan) RestoreAlso(before *ir.Snapshot, later *Plan) *ir.Snapshot {
 			p.collected[k][text] = true
 		}
 		now, err := later.Live.Lookup(k)
-		table := out.State.Table(k.Family, k.Table)
-		if err != nil || now == nil || table == nil {
+		if err != nil || now == nil {
 			continue
 		}
+		table := out.State.Table(k.Family, k.Table)
+		if table == nil {
+			table = &ir.Table{Family: k.Family, Name: k.Table}
+			out.State.Tables = append(out.State.Tables, table)
+		}
 		at := slices.IndexFunc(table.Chains, func(c *ir.Chain) bool { return c.Name == k.Chain })
-		if at < 0 {
-			table.Chains = append(table.Chains, now)
+		if at < 0 || !table.Chains[at].Read {
+			// Nobody asked for it before our first commit, so that nothing of ours was in it.
+			old := *now
+			old.Rules = slices.DeleteFunc(slices.Clone(now.Rules), func(r *ir.Rule) bool { return !texts[r.Text] && p.managed(k, r) })
+			if at < 0 {
+				table.Chains = append(table.Chains, &old)
+			} else {
+				table.Chains[at] = &old
+			}
 			continue
 		}
 		old := *table.Chains[at]

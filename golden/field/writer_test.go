@@ -2,11 +2,15 @@ package field
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/coreos/go-iptables/iptables"
+
+	"hookline/backend"
+	"hookline/compiler/ir"
 )
 
 // The other programs of the tests write through the library that Calico's and
@@ -92,4 +96,32 @@ func resync(ipt *iptables.IPTables, _ int) error {
 	}
 	// By value, the first of the two goes; they are equal.
 	return ipt.Delete("filter", "INPUT", felix...)
+}
+
+// thief deletes copies of a rule just before our first transaction that deletes one
+// is committed, as another program that does not see our lock.
+type thief struct {
+	*node
+	table, chain, rule string
+	take, done         int
+	// refused is what the tools said of transactions that failed.
+	refused []string
+}
+
+func (r *thief) Run(ctx context.Context, c backend.Cmd) (backend.Result, error) {
+	if r.done == 0 && writes(c) && strings.Contains(c.Argv[0], r.tool(ir.IPv4, "-restore")) && strings.Contains(c.Stdin, "-D "+r.chain+" ") {
+		r.done++
+		text := "*" + r.table + "\n" + strings.Repeat("-D "+r.chain+" "+r.rule+"\n", r.take) + "COMMIT\n"
+		res, err := r.ns.Runner().Run(ctx, backend.Cmd{
+			Argv: []string{r.tool(ir.IPv4, "-restore"), "--noflush"}, Stdin: text, Env: []string{"XTABLES_LOCKFILE=" + r.state + "/other.lock"},
+		})
+		if err != nil || res.Exit != 0 {
+			return res, fmt.Errorf("the thief: %w %s", err, res.Stderr)
+		}
+	}
+	res, err := r.node.Run(ctx, c)
+	if err == nil && res.Exit != 0 && writes(c) {
+		r.refused = append(r.refused, res.Stderr)
+	}
+	return res, err
 }

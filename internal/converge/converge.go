@@ -104,11 +104,16 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// read reads what the programs need, and what was asked for besides until now.
+func (e *engine) read(ctx context.Context) (*ir.Snapshot, error) {
+	return e.session.Snapshot(ctx, e.scope())
+}
+
 // plan reads what the programs need, and then what their constraints ask for,
 // until nothing is asked any more.
 func (e *engine) plan(ctx context.Context) (*compiler.Plan, *ir.Snapshot, error) {
 	for round := 0; ; round++ {
-		snap, err := e.session.Snapshot(ctx, e.scope())
+		snap, err := e.read(ctx)
 		if err != nil {
 			return nil, nil, err
 		}

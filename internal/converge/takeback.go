@@ -2,6 +2,8 @@ package converge
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -24,7 +26,7 @@ func (a *apply) takeBack(ctx context.Context, status Status) error {
 	a.wantAgain()
 	var last error
 	for round := range rounds {
-		_, now, err := a.plan(ctx)
+		now, err := a.read(ctx)
 		if err != nil {
 			last = err
 			continue
@@ -38,12 +40,16 @@ func (a *apply) takeBack(ctx context.Context, status Status) error {
 				a.out.Diags.Warnf(diag.RaceLost, diag.Span{}, "another program keeps changing adopted jumps: they are left as it has them")
 			}
 		}
-		tx, err := restore(a.wrote, now)
-		if err != nil {
-			last = err
-			break
-		}
+		tx, failed := restore(a.wrote, now)
 		if tx.Empty() {
+			if len(failed) > 0 {
+				byName := func(a, b ir.TableKey) int { return strings.Compare(a.String(), b.String()) }
+				last = nil
+				for _, k := range slices.SortedFunc(maps.Keys(failed), byName) {
+					last = errors.Join(last, failed[k])
+				}
+				break
+			}
 			a.out.Status = status
 			return a.forget()
 		}
@@ -123,8 +129,8 @@ func (a *apply) stuck(ctx context.Context, cause error) {
 
 // differs tells whether taking back still has something to do in a table.
 func (a *apply) differs(k ir.TableKey, now *ir.Snapshot) bool {
-	tx, err := a.base.Restore(a.wrote, now)
-	if err != nil {
+	tx, failed := a.base.Restore(a.wrote, now)
+	if failed[k] != nil {
 		return true
 	}
 	for _, b := range tx.Blocks {
@@ -135,14 +141,19 @@ func (a *apply) differs(k ir.TableKey, now *ir.Snapshot) bool {
 	return false
 }
 
-// ruleOf is the chain and the rule of a refused line of one command.
-func ruleOf(e *backend.ScriptError, command string) (ir.ChainKey, string, bool) {
+// lineOf is the text of a refused line, "" if the tool named none.
+func lineOf(e *backend.ScriptError) string {
 	lines := strings.Split(e.Script.Text, "\n")
 	if e.Number < 1 || e.Number > len(lines) {
-		return ir.ChainKey{}, "", false
+		return ""
 	}
-	rest, ok := strings.CutPrefix(lines[e.Number-1], command)
-	if !ok {
+	return lines[e.Number-1]
+}
+
+// ruleOf is the chain and the rule of a refused line of one command.
+func ruleOf(e *backend.ScriptError, command string) (ir.ChainKey, string, bool) {
+	rest, ok := strings.CutPrefix(lineOf(e), command)
+	if !ok || e.Line() == nil {
 		return ir.ChainKey{}, "", false
 	}
 	chain, text, _ := strings.Cut(rest, " ")

@@ -95,19 +95,20 @@ func (a *apply) recordIntent(snap *ir.Snapshot) error {
 // chain that cannot be deleted because it is gone says the same as a guard. The
 // generation is the one that holds if nobody else wrote since the plan was made.
 func (a *apply) refused(ctx context.Context, plan *compiler.Plan, generation uint32, e *backend.ScriptError) (stop bool, err error) {
-	a.failures[e.Message+fmt.Sprint(e.Number)]++
+	failure := failureKey(e)
+	a.failures[failure]++
 	if e.Guard() {
 		return false, a.checkGuard(ctx, e)
 	}
-	if l := e.Line(); l != nil && plan.DropsCollected(l.Block) {
-		a.out.Diags.Errorf(diag.RaceLost, l.Span, "another program uses a chain again in which nothing was left: %s", e.Message).
+	if chain, _, ok := ruleOf(e, "-X "); ok && plan.Empties(chain) {
+		a.out.Diags.Errorf(diag.RaceLost, e.Line().Span, "another program uses a chain again in which nothing was left: %s", e.Message).
 			WithHelp("apply again; what was collected was put back")
 		return true, a.end(ctx, Moved)
 	}
 	if gone, err := a.goneAlready(ctx, plan, generation, e); gone || err != nil {
 		return false, err
 	}
-	if a.failures[e.Message+fmt.Sprint(e.Number)] < 2 {
+	if a.failures[failure] < 2 {
 		return false, nil
 	}
 	a.tellRefused(plan, e)
@@ -115,6 +116,15 @@ func (a *apply) refused(ctx context.Context, plan *compiler.Plan, generation uin
 		return true, a.end(ctx, Refused)
 	}
 	return true, a.end(ctx, TakenBack)
+}
+
+// failureKey tells refusals apart: of the same line for the same reason.
+func failureKey(e *backend.ScriptError) string {
+	table := ""
+	if l := e.Line(); l != nil {
+		table = l.Table
+	}
+	return fmt.Sprintf("%s %s %d %s: %s", e.Script.Family, table, e.Number, lineOf(e), e.Message)
 }
 
 // tellRefused reports a refused line at the YAML that asks for it. The legacy
@@ -179,7 +189,7 @@ func (a *apply) goneAlready(ctx context.Context, plan *compiler.Plan, generation
 	if !ok {
 		return false, nil
 	}
-	_, now, err := a.plan(ctx)
+	now, err := a.read(ctx)
 	if errors.Is(err, backend.ErrUnsettled) {
 		return true, nil
 	}
@@ -218,6 +228,12 @@ func (a *apply) putBack(ctx context.Context, snap *ir.Snapshot) (bool, error) {
 	if tx.Empty() {
 		return false, nil
 	}
+	for _, b := range tx.Blocks {
+		for _, o := range b.Ops {
+			a.out.Diags.Warnf(diag.RaceLost, diag.Span{}, "%s %s %s: the last copy of an adopted jump went while the others were removed: it is made again: %s",
+				b.Family, b.Table, o.Chain, o.Rule.Text)
+		}
+	}
 	scripts, err := a.opt.Backend.Render(tx)
 	if err != nil {
 		return true, err
@@ -240,7 +256,7 @@ func (a *apply) putBack(ctx context.Context, snap *ir.Snapshot) (bool, error) {
 // stands reads again and tells whether a rule stands in a chain. In a chain that
 // cannot be read any more, which is the next round's matter, it does not.
 func (a *apply) stands(ctx context.Context, key ir.ChainKey, text string) (bool, error) {
-	_, snap, err := a.plan(ctx)
+	snap, err := a.read(ctx)
 	if err != nil {
 		return false, err
 	}
