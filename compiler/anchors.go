@@ -186,7 +186,7 @@ func (c *compilation) structuredJumps(k ir.ChainKey, d *dsl.Anchor, name string)
 	in.Action = &lower.Action{Kind: kind, Span: d.Jump.Span, Args: &lower.Value{Kind: lower.Scalar, Span: d.Jump.Span, Text: literal(d.Jump)}}
 	target := ir.ChainKey{Family: k.Family, Table: k.Table, Chain: literal(d.Jump)}
 	res, list := lower.Lower(in, c.context(target, in.Label))
-	c.lowered(res, list, k.Family, in.Label, k.Chain)
+	c.lowered(res, list, k, in.Label)
 	if list.HasErrors() {
 		return nil
 	}

@@ -211,7 +211,7 @@ func (c *compilation) structured(ch *Chain, r *dsl.Rule, label string) {
 		return
 	}
 	res, list := lower.Lower(in, c.context(ch.Key, label))
-	c.lowered(res, list, ch.Key.Family, label, ch.Key.Chain)
+	c.lowered(res, list, ch.Key, label)
 	if list.HasErrors() {
 		return
 	}
@@ -243,10 +243,13 @@ func (c *compilation) matches(in *lower.Rule, m *dsl.Match) bool {
 
 // lowered takes over what lowering says. A family of its own is compiled at a
 // time, so that the same mistake comes twice and is reported once (List.Sort).
-func (c *compilation) lowered(res lower.Result, list *diag.List, f ir.Family, label, chain string) {
+func (c *compilation) lowered(res lower.Result, list *diag.List, k ir.ChainKey, label string) {
 	c.diags.Append(list)
 	for _, d := range res.Dropped {
-		c.note(diag.NothingMatches, d.Span, "rule %s of %s says nothing for %s: %s", label, chain, f, d.Reason)
+		c.note(diag.NothingMatches, d.Span, "rule %s of %s says nothing for %s: %s", label, k.Chain, k.Family, d.Reason)
+		if !d.Other {
+			c.prog.LeftOut = append(c.prog.LeftOut, LeftOut{Key: k, Rule: label, Reason: d.Reason})
+		}
 	}
 }
 

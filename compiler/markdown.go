@@ -149,6 +149,12 @@ func (p *Plan) markdown(detail int) string {
 	}
 	p.markdownCounts(b)
 	markdownDiags(b, p.Diags)
+	for i, s := range p.leftOut() {
+		if i == 0 {
+			b.WriteString("\nLeft out, because they match nothing:\n\n")
+		}
+		fmt.Fprintf(b, "- %s\n", escape(s))
+	}
 	p.markdownConstraints(b)
 	if detail == 0 {
 		b.WriteString("\n_The chains do not fit into a comment and are left out; `hookline plan` prints them._\n")

@@ -366,7 +366,7 @@ func (pl *planner) reportBare(list []*naming) {
 		}
 		d.Note(diag.Span{}, "%s %s (%s), %s: %s", n.key.Table, n.key.Chain, strings.Join(families, ", "), n.what(), strings.Join(when, "; "))
 	}
-	d.WithHelp("what is ours is placed without these bounds; apply again once they have written their rules")
+	d.WithHelp("what is ours is placed without these bounds; apply again once those that run here have written their rules")
 }
 
 // and joins names as a sentence does.

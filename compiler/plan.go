@@ -79,6 +79,8 @@ type Plan struct {
 	AskedSets []string
 	// Owned lists the owned chains that stand or will stand.
 	Owned []ir.ChainKey
+	// LeftOut are the rulesets' rules that match nothing.
+	LeftOut []LeftOut
 	// LeftAsIs are the adopted jumps and the rules that collect would remove: what a
 	// removal leaves as it is, one sentence each.
 	LeftAsIs []string
@@ -197,6 +199,15 @@ func (pl *planner) run() {
 		}
 	}
 	pl.chooseFamilies()
+	if !pl.opt.Remove {
+		for _, p := range pl.programs {
+			for _, o := range p.LeftOut {
+				if slices.Contains(pl.families, o.Key.Family) {
+					pl.plan.LeftOut = append(pl.plan.LeftOut, o)
+				}
+			}
+		}
+	}
 	if !pl.mergeCatalogues() || !pl.checkOverlap() {
 		return
 	}

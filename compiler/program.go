@@ -38,6 +38,8 @@ type Program struct {
 	// Notes are rules left out, in the order of writing: an empty list, an address
 	// of the other family.
 	Notes []*diag.Diagnostic
+	// LeftOut are those of them that match nothing at all, in the order of writing.
+	LeftOut []LeftOut
 	// Params as resolved, for the plan; sorted by name.
 	Params []ParamValue
 
@@ -46,6 +48,12 @@ type Program struct {
 	byKey map[ir.ChainKey]*Chain
 	names map[string]bool
 	owned *ir.Globs
+}
+
+// LeftOut is a rule that matches nothing, such as one with an empty list.
+type LeftOut struct {
+	Key          ir.ChainKey
+	Rule, Reason string
 }
 
 // addChain declares a chain. Of two with the same key the first one counts.

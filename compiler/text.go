@@ -38,6 +38,7 @@ func (p *Plan) WriteText(w io.Writer, opt TextOptions) error {
 	t.chains()
 	t.counts()
 	t.commits()
+	t.leftOut()
 	t.missing()
 	t.constraints()
 	t.summary()
@@ -251,6 +252,37 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %s", n, what)
 }
 
+// leftOut lists the rules that match nothing: an empty list is not "any", and who
+// reads a plan must not look for the rule.
+func (t *textWriter) leftOut() {
+	if len(t.plan.LeftOut) == 0 {
+		return
+	}
+	t.printf("\nleft out, because they match nothing\n")
+	for _, s := range t.plan.leftOut() {
+		t.printf("  %s\n", diag.Visible(s))
+	}
+}
+
+// leftOut says a rule that is left out in both families once.
+func (p *Plan) leftOut() []string {
+	var out []string
+	for i, o := range p.LeftOut {
+		twin := func(x LeftOut) bool {
+			return x.Key.Table == o.Key.Table && x.Key.Chain == o.Key.Chain && x.Rule == o.Rule && x.Reason == o.Reason
+		}
+		if slices.ContainsFunc(p.LeftOut[:i], twin) {
+			continue
+		}
+		families := o.Key.Family.String()
+		if at := slices.IndexFunc(p.LeftOut[i+1:], twin); at >= 0 {
+			families += ", " + p.LeftOut[i+1+at].Key.Family.String()
+		}
+		out = append(out, fmt.Sprintf("%s %s %s: rule %s: %s", families, o.Key.Table, o.Key.Chain, o.Rule, o.Reason))
+	}
+	return out
+}
+
 // missing lists what only other programs can put back. What nothing speaks for
 // having been lost is not worth a line here.
 func (t *textWriter) missing() {
@@ -272,7 +304,7 @@ func (t *textWriter) missing() {
 				head += ", " + t.plan.Missing[i+1+at].Key.Family.String()
 			}
 		}
-		code, why := colors[Changed], ""
+		code, why := colors[Changed], " (if "+m.Participant+" runs here)"
 		if m.Lost {
 			code, why = colors[Removed], " (lost: "+m.Because+")"
 		}

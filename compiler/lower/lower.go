@@ -81,6 +81,8 @@ type Dropped struct {
 	Family ir.Family
 	Reason string
 	Span   diag.Span // the value that is the reason
+	// Other tells that what the rule says is the other family's.
+	Other bool
 }
 
 // Result is what a rule becomes. Families that were not asked for, or for which
@@ -115,7 +117,7 @@ func Lower(r Rule, ctx Context) (Result, *diag.List) {
 			continue
 		}
 		if c.absent != nil {
-			res.Dropped = append(res.Dropped, Dropped{f, c.absent.reason, c.absent.span})
+			res.Dropped = append(res.Dropped, Dropped{f, c.absent.reason, c.absent.span, c.absent.family})
 			continue
 		}
 		target := act.forFamily(f, &c)
