@@ -196,6 +196,19 @@ func (l *dockerLab) restarts(f ir.Family) {
 	}
 }
 
+// comesToRest applies again after Docker has put its jumps ahead of ours: nothing is
+// changed but the place of our jump in FORWARD, and the host is as declared.
+func (l *dockerLab) comesToRest(when, values string) {
+	l.t.Helper()
+	l.h.apply("docker-host", values)
+	for _, f := range ir.Families {
+		if jumps := l.h.chain(f, "filter", "FORWARD"); len(jumps) == 0 || !strings.Contains(jumps[0], "-j HOSTFW-FORWARD") {
+			l.t.Errorf("%s: our jump is not the first in %s FORWARD: %q", when, f, jumps)
+		}
+	}
+	l.h.settled(when, "docker-host", values)
+}
+
 // eachDocker runs a test for every release on both variants.
 func eachDocker(t *testing.T, f func(t *testing.T, l *dockerLab)) {
 	t.Helper()
@@ -262,7 +275,8 @@ func TestDockerPublishedPorts(t *testing.T) {
 			}
 		}
 		check(t, "after a restart of Docker", said)
-		l.h.settled("after a restart of Docker", "docker-host", values)
+		l.comesToRest("after a restart of Docker", values)
+		check(t, "applied again after a restart of Docker", said)
 
 		l.h.remove("docker-host")
 		check(t, "after the removal", l.port("a published port", "tcp", hostV4+":8443", "web", "web"))
@@ -294,7 +308,53 @@ func TestDockerStartsLater(t *testing.T) {
 			want = append(want, l.port("a published port", "tcp", "["+hostV6+"]:7000", silence, "six")...)
 		}
 		check(t, "as soon as Docker has started", want)
-		l.h.settled("as soon as Docker has started", "docker-host", "{}")
+		l.comesToRest("as soon as Docker has started", "{}")
+		check(t, "applied again after Docker has started", want)
+	})
+}
+
+// Docker was restarted, so that its jumps stand ahead of ours, and somebody takes out
+// the one to DOCKER-USER: published ports are open. The next apply closes them without
+// a restart of Docker, and a restart later opens nothing and needs nothing but an apply.
+func TestDockerLostJump(t *testing.T) {
+	eachDocker(t, func(t *testing.T, l *dockerLab) {
+		l.h.load(l.node)
+		const values = "openTCP: [22, 8443]\n"
+		l.h.apply("docker-host", values)
+		families := ir.Families
+		if !l.v6 {
+			families = []ir.Family{ir.IPv4}
+		}
+		for _, f := range families {
+			l.restarts(f)
+			if l.appends {
+				// Its start leaves the rules that accept where they are; a network that is made puts its own to the top.
+				l.h.run("", l.h.tool(f, ""), "-w", "-I", "FORWARD", "-o", l.network(l.front, "172.20.0.0/24"), "-j", "DOCKER")
+			}
+			l.h.run("", l.h.tool(f, ""), "-w", "-D", "FORWARD", "-j", "DOCKER-USER")
+		}
+		ports := func(stranger, six string) []question {
+			out := slices.Concat(l.always(),
+				l.port("a published port", "tcp", hostV4+":8080", stranger, "web"),
+				l.port("an open published port", "tcp", hostV4+":8443", "web", "web"),
+			)
+			if l.v6 {
+				out = append(out, l.port("a published port", "tcp", "["+hostV6+"]:7000", six, "six")...)
+			}
+			return out
+		}
+		check(t, "the jump is lost", ports("web", "six"))
+		out := l.h.apply("docker-host", values)
+		if s := findings(out.Plan.Diags); !strings.Contains(s, "docker-found-filtered") {
+			t.Errorf("the plan does not say that published ports are open:\n%s", s)
+		}
+		check(t, "applied again", ports(silence, silence))
+		l.h.settled("applied again", "docker-host", values)
+		for _, f := range families {
+			l.restarts(f)
+		}
+		check(t, "after a restart of Docker", ports(silence, silence))
+		l.comesToRest("after a restart of Docker", values)
 	})
 }
 
@@ -383,65 +443,5 @@ func TestDockerInNftables(t *testing.T) {
 		if s := findings(out.Plan.Diags); !strings.Contains(s, "docker stands in nftables as ip docker-bridges") {
 			t.Errorf("the plan does not say that Docker asks no chain of iptables:\n%s", s)
 		}
-	})
-}
-
-// ufw's rules and policies stand behind ours: what ours lets in is in, and with
-// rest: return ufw decides about what is left.
-func TestDockerBesideUfw(t *testing.T) {
-	both(t, func(t *testing.T, v ir.Variant) {
-		l := newDockerLab(t, &releases[0], v)
-		l.h.load("ufw-0.36.2")
-		l.h.serve("tcp", 2222)
-		l.h.serve("tcp", 6443)
-		l.starts()
-		check(t, "with ufw alone", slices.Concat(
-			l.port("a published port", "tcp", hostV4+":8080", "web", "web"),
-			l.port("a port of the host", "tcp", hostV4+":9100", silence, silence),
-			l.port("a port that ufw lets in", "tcp", hostV4+":2222", "host", "host"),
-		))
-		l.h.apply("docker-host", "{}")
-		// What comes from containers is not filtered by ours; ufw drops it.
-		rest := slices.DeleteFunc(l.always(), func(q question) bool { return q.what == toHost })
-		rest = append(rest, question{toHost, l.web, "tcp", "172.20.0.2", "172.20.0.1:9100", silence})
-		check(t, "ours decides", slices.Concat(rest,
-			l.port("a published port", "tcp", hostV4+":8080", silence, "web"),
-			l.port("a port of the host", "tcp", hostV4+":9100", silence, "host"),
-			l.port("a port that ufw lets in", "tcp", hostV4+":2222", silence, "host"),
-		))
-		l.h.apply("docker-host", "rest: return\nadminTCP: [9100]\n")
-		check(t, "ufw decides about the rest", slices.Concat(rest,
-			l.port("a published port", "tcp", hostV4+":8080", silence, silence),
-			l.port("a port of the host", "tcp", hostV4+":9100", silence, "host"),
-			l.port("a port that ufw lets in", "tcp", hostV4+":2222", "host", "host"),
-			l.port("a port that nobody lets in", "tcp", hostV4+":6443", silence, silence),
-		))
-	})
-}
-
-// firewalld's own tables have a say of their own behind ours: what it refuses is
-// refused although ours let it in, and what ours drops never gets to it.
-func TestDockerBesideFirewalld(t *testing.T) {
-	text, err := os.ReadFile("testdata/firewalld-nftables.nft")
-	if err != nil {
-		t.Fatal(err)
-	}
-	both(t, func(t *testing.T, v ir.Variant) {
-		l := newDockerLab(t, &releases[1], v)
-		l.h.run(string(text), "nft", "-f", "-")
-		l.starts()
-		l.h.serve("tcp", 443)
-		l.h.apply("docker-host", "openTCP: [22, 443, 9100]")
-		check(t, "with both", slices.Concat(
-			l.port("open in both", "tcp", hostV4+":22", "host", "host"),
-			l.port("open in both", "tcp", hostV4+":443", "host", "host"),
-			l.port("open in ours alone", "tcp", hostV4+":9100", refused, refused),
-			l.port("a published port, closed in ours", "tcp", hostV4+":8080", silence, "web"),
-		))
-		l.h.apply("docker-host", "openTCP: [22, 8080]")
-		check(t, "with both", slices.Concat(
-			l.port("open in firewalld alone", "tcp", hostV4+":443", silence, "host"),
-			l.port("a published port, open in ours", "tcp", hostV4+":8080", "web", "web"),
-		))
 	})
 }
