@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"hookline/backend"
+	"hookline/compiler"
 	"hookline/compiler/ir"
 	"hookline/compiler/xtables"
 	"hookline/dsl/diag"
@@ -100,7 +101,8 @@ func TestN1NativeRulesAreNamed(t *testing.T) {
 		n.unchanged(func() {
 			out := n.must(n.apply(k3s(t)), converge.Refused)
 			for _, c := range out.Plan.Changes {
-				if c.Key.Family == ir.IPv4 {
+				// NetBird's native accept stands ahead of ours, and that is told as a move.
+				if c.Key.Family == ir.IPv4 && c.Kind != compiler.Moved {
 					t.Errorf("planned on a chain that cannot be read: %+v", c)
 				}
 			}
@@ -227,8 +229,10 @@ func TestN4RewriteDuringTheApply(t *testing.T) {
 					return
 				}
 				for chain, jump := range map[string]string{"INPUT": nbInput, "FORWARD": nbForward} {
-					if got := n.chain(ir.IPv4, "filter", chain); len(got) < 2 || got[1] != jump {
-						t.Errorf("%s is %q, want ours behind kube-router", chain, got)
+					got := n.chain(ir.IPv4, "filter", chain)
+					accept := slices.IndexFunc(got, func(r string) bool { return strings.HasPrefix(r, "-i wt0 ") && r != jump })
+					if at := slices.Index(got, jump); at < 1 || !strings.HasSuffix(got[0], "-j KUBE-ROUTER-"+chain) || accept >= 0 && accept < at {
+						t.Errorf("%s is %q, want ours behind kube-router and ahead of NetBird", chain, got)
 					}
 				}
 				if !strings.Contains(saved, "KUBE-ROUTER-FORWARD") || strings.Count(saved, "-A SITE-NB-DROP ") != 2 {
