@@ -141,7 +141,7 @@ func TestH10DriftNamesWhatIsMissing(t *testing.T) {
 // shows the chain as it is then, and what of the constraints still holds.
 func TestH11KubeVIPAtTheTop(t *testing.T) {
 	vip := func(rest string) string {
-		return `-d 192.0.2.100/32 ` + strings.Replace(rest, "-j", `-m comment --comment "lb kube-vip load balancer IP" -j`, 1)
+		return `-d 192.0.2.100/32 ` + strings.Replace(rest, "-j", `-m comment --comment "kube-system/lb kube-vip load balancer IP" -j`, 1)
 	}
 	accept, drop := vip("-p tcp -m tcp --dport 443 -j ACCEPT"), vip("-j DROP")
 	first := siteInput(", after: [calico]") + `  constraints:
