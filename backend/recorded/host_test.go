@@ -219,6 +219,29 @@ func shape(text string) string {
 	return regexp.MustCompile(`[0-9a-f:.]*[:.][0-9a-f:.]*`).ReplaceAllString(text, "A")
 }
 
+// TestOddPositions: a position that no rule can have is refused where it stands.
+func TestOddPositions(t *testing.T) {
+	text := write(t, whole(), WriteOptions{})
+	for _, position := range []string{"-1", "-9223372036854775808", "9223372036854775807"} {
+		odd := regexp.MustCompile(`"position": \d+`).ReplaceAllString(text, `"position": `+position)
+		if odd == text {
+			t.Fatal("no native rule is written")
+		}
+		path := filepath.Join(t.TempDir(), "host.txtar")
+		if err := os.WriteFile(path, []byte(odd), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, list, err := Load(path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := list.All(); len(all) != 1 || all[0].Span.File.Name() != path ||
+			!strings.Contains(all[0].Message, "native.json: rule 1, of ipv4 filter INPUT, has position "+position) {
+			t.Errorf("position %s: %+v", position, all)
+		}
+	}
+}
+
 // FuzzWhole: whatever stands in names, rules and texts of a host, what is written
 // loads, and is written again to the same bytes; if not, it is refused.
 func FuzzWhole(f *testing.F) {
