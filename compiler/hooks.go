@@ -2,7 +2,6 @@ package compiler
 
 import (
 	"slices"
-	"strings"
 
 	"hookline/compiler/ir"
 	"hookline/compiler/place"
@@ -13,7 +12,7 @@ import (
 
 // AnchorComment is the beginning of the comment on every jump of ours; the
 // ruleset's name follows.
-const AnchorComment = "hookline:"
+const AnchorComment = ir.AnchorComment
 
 // Fields is how the compiler decodes rules for recognition.
 func Fields(f ir.Family, r *ir.Rule) recognize.Fields {
@@ -97,14 +96,7 @@ func (pl *planner) isOurs(ruleset string) bool {
 }
 
 // rulesetOf is the name in the rule's own comment, or "".
-func rulesetOf(s *ir.Spec) string {
-	for _, c := range s.Comments() {
-		if name, ok := strings.CutPrefix(c, AnchorComment); ok {
-			return name
-		}
-	}
-	return ""
-}
+func rulesetOf(s *ir.Spec) string { return ir.AnchorOf(s.Comments()) }
 
 // ownAnchors adds our own anchors to the input and finds their standing copies.
 func (pl *planner) ownAnchors(h *hookPlan, specs []*ir.Spec) map[int]bool {

@@ -4,67 +4,25 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode/utf8"
 
+	"hookline/compiler/markdown"
 	"hookline/dsl/diag"
 )
 
-// commentLimit is how many characters the Markdown of a run has at most: what a
-// comment on GitHub holds, 65,536, less room for what a workflow writes around it.
-const commentLimit = 65000
+// rest is the command that prints what a comment leaves out.
+const rest = "hookline plan"
 
 // WriteMarkdown prints plans as one pull request comment of at most limit
-// characters; 0 means commentLimit. Several plans begin with a table of how each
+// characters; 0 means markdown.Limit. Several plans begin with a table of how each
 // ends. What does not fit is left out from the longest plan first, and the text
 // says what.
 func WriteMarkdown(w io.Writer, plans []*Plan, limit int) error {
-	if limit <= 0 {
-		limit = commentLimit
-	}
-	head := overview(plans)
-	parts := make([]string, len(plans))
-	detail := make([]int, len(plans))
-	size := utf8.RuneCountInString(head)
+	parts := make([]markdown.Part, len(plans))
 	for i, p := range plans {
-		detail[i] = fullDetail
-		parts[i] = p.markdown(detail[i])
-		size += utf8.RuneCountInString(parts[i])
+		parts[i] = p.markdown
 	}
-	for size > limit {
-		longest := -1
-		for i := range plans {
-			if detail[i] > 0 && (longest < 0 || len(parts[i]) > len(parts[longest])) {
-				longest = i
-			}
-		}
-		if longest < 0 {
-			break
-		}
-		detail[longest]--
-		size -= utf8.RuneCountInString(parts[longest])
-		parts[longest] = plans[longest].markdown(detail[longest])
-		size += utf8.RuneCountInString(parts[longest])
-	}
-	_, err := io.WriteString(w, cut(head+strings.Join(parts, "\n"), limit))
+	_, err := io.WriteString(w, markdown.Fit(overview(plans), parts, fullDetail, limit, rest))
 	return err
-}
-
-// cut ends a Markdown text behind a line, outside of a code block, so that it has
-// at most limit characters with the sentence that says so.
-func cut(s string, limit int) string {
-	runes := []rune(s)
-	if len(runes) <= limit {
-		return s
-	}
-	note := "\n\n_The rest does not fit into a comment and is left out; `hookline plan` prints all of it._\n"
-	kept := string(runes[:max(0, limit-len([]rune(note))-len("\n```"))])
-	if i := strings.LastIndexByte(kept, '\n'); i > 0 {
-		kept = kept[:i]
-	}
-	if strings.Count(kept, "\n```")%2 == 1 {
-		kept += "\n```"
-	}
-	return kept + note
 }
 
 // overview is a table of how each of several plans ends; empty for one.
@@ -79,7 +37,7 @@ func overview(plans []*Plan) string {
 		for _, c := range p.Counts() {
 			n.Added, n.Changed, n.Moved, n.Removed = n.Added+c.Added, n.Changed+c.Changed, n.Moved+c.Moved, n.Removed+c.Removed
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %d | %d | %d | %d |\n", cell(inline(p.Source)), p.verdict(), n.Added, n.Changed, n.Moved, n.Removed)
+		fmt.Fprintf(&b, "| %s | %s | %d | %d | %d | %d |\n", markdown.CodeCell(p.Source), p.verdict(), n.Added, n.Changed, n.Moved, n.Removed)
 	}
 	b.WriteString("\n")
 	return b.String()
@@ -111,7 +69,7 @@ func WriteMarkdownFindings(w io.Writer, title string, list *diag.List) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### hookline: %s\n", title)
 	markdownDiags(&b, list)
-	_, err := io.WriteString(w, cut(b.String(), commentLimit))
+	_, err := io.WriteString(w, markdown.Cut(b.String(), 0, rest))
 	return err
 }
 
@@ -123,17 +81,17 @@ const fullDetail = 2
 func (p *Plan) markdown(detail int) string {
 	b := &strings.Builder{}
 	if p.Variant == "" {
-		fmt.Fprintf(b, "### hookline: no plan for `%s`\n", inline(p.Source))
+		fmt.Fprintf(b, "### hookline: no plan for %s\n", markdown.Code(p.Source))
 		markdownDiags(b, p.Diags)
 		return b.String()
 	}
 	var names []string
 	for _, r := range p.Rulesets {
-		names = append(names, fmt.Sprintf("`%s` %s", r.Name, r.Version))
+		names = append(names, markdown.Code(r.Name)+" "+markdown.Escape(r.Version))
 	}
 	fmt.Fprintf(b, "### hookline plan: %s on %s", strings.Join(names, ", "), p.Variant)
 	if p.Source != "" {
-		fmt.Fprintf(b, ", recorded in `%s`", inline(p.Source))
+		fmt.Fprintf(b, ", recorded in %s", markdown.Code(p.Source))
 	}
 	b.WriteString("\n\n")
 	switch {
@@ -145,7 +103,7 @@ func (p *Plan) markdown(detail int) string {
 		b.WriteString("Nothing to do: the host is as declared.\n")
 	}
 	for _, n := range p.Notes {
-		fmt.Fprintf(b, "\n> %s\n", escape(n))
+		fmt.Fprintf(b, "\n> %s\n", markdown.Escape(n))
 	}
 	p.markdownCounts(b)
 	markdownDiags(b, p.Diags)
@@ -168,7 +126,7 @@ func (p *Plan) markdown(detail int) string {
 		if v.Dropped {
 			state = "goes"
 		}
-		fmt.Fprintf(b, "\n<details open><summary><code>%s</code> %s</summary>\n\n", html(v.Key.String()), state)
+		fmt.Fprintf(b, "\n<details open><summary><code>%s</code> %s</summary>\n\n", markdown.HTML(v.Key.String()), state)
 		var body strings.Builder
 		width := 18
 		for _, l := range v.Lines {
@@ -187,7 +145,7 @@ func (p *Plan) markdown(detail int) string {
 		if len(v.Lines) == 0 {
 			body.WriteString("    (no rules)\n")
 		}
-		fence(b, body.String())
+		markdown.Fence(b, "diff", strings.Split(strings.TrimSuffix(body.String(), "\n"), "\n"))
 		b.WriteString("\n</details>\n")
 	}
 	if detail == 1 {
@@ -219,7 +177,7 @@ func (p *Plan) markdownOwned(b *strings.Builder) {
 	}
 	if body.Len() > 0 {
 		b.WriteString("\n<details><summary>owned chains</summary>\n\n")
-		fence(b, body.String())
+		markdown.Fence(b, "diff", strings.Split(strings.TrimSuffix(body.String(), "\n"), "\n"))
 		b.WriteString("\n</details>\n")
 	}
 }
@@ -231,7 +189,7 @@ func (p *Plan) markdownCounts(b *strings.Builder) {
 	}
 	b.WriteString("\n| table | add | change | move | remove |\n| --- | ---: | ---: | ---: | ---: |\n")
 	for _, c := range counts {
-		fmt.Fprintf(b, "| %s | %d | %d | %d | %d |\n", c.Key, c.Added, c.Changed, c.Moved, c.Removed)
+		fmt.Fprintf(b, "| %s | %d | %d | %d | %d |\n", markdown.Escape(c.Key.String()), c.Added, c.Changed, c.Moved, c.Removed)
 	}
 	if n := len(p.Commits()); n > 0 {
 		fmt.Fprintf(b, "\n%s, each atomic for its table.\n", count(n, "commit"))
@@ -243,12 +201,12 @@ func markdownDiags(b *strings.Builder, list *diag.List) {
 		if d.Severity == diag.Info {
 			continue
 		}
-		fmt.Fprintf(b, "\n- **%s** %s%s (`%s`)\n", d.Severity, placeCode(d.Span), escape(d.Message), d.Code)
+		fmt.Fprintf(b, "\n- **%s** %s%s (%s)\n", d.Severity, placeCode(d.Span), markdown.Escape(d.Message), markdown.Code(string(d.Code)))
 		for _, n := range d.Notes {
-			fmt.Fprintf(b, "  - %s%s\n", placeCode(n.Span), escape(n.Message))
+			fmt.Fprintf(b, "  - %s%s\n", placeCode(n.Span), markdown.Escape(n.Message))
 		}
 		if d.Help != "" {
-			fmt.Fprintf(b, "  - help: %s\n", escape(d.Help))
+			fmt.Fprintf(b, "  - help: %s\n", markdown.Escape(d.Help))
 		}
 	}
 }
@@ -258,7 +216,7 @@ func placeCode(s diag.Span) string {
 	if s.IsZero() {
 		return ""
 	}
-	return "`" + inline(s.String()) + "` "
+	return markdown.Code(s.String()) + " "
 }
 
 func (p *Plan) markdownConstraints(b *strings.Builder) {
@@ -272,44 +230,17 @@ func (p *Plan) markdownConstraints(b *strings.Builder) {
 		case c.Skipped:
 			word = "does not apply"
 		case c.Error != "":
-			word = "cannot be told: " + escape(c.Error)
+			word = "cannot be told: " + markdown.Escape(c.Error)
 		case !c.Holds && c.Warning:
-			word = "does not hold (warning): " + escape(c.Message)
+			word = "does not hold (warning): " + markdown.Escape(c.Message)
 		case !c.Holds:
-			word = "**does not hold**: " + escape(c.Message)
+			word = "**does not hold**: " + markdown.Escape(c.Message)
 		}
 		if !c.Holds && !c.Skipped {
 			for _, s := range c.Shown {
-				word += fmt.Sprintf("<br>`%s` = `%s`", cell(inline(showExpr(s))), cell(inline(s.Value)))
+				word += "<br>" + markdown.CodeCell(showExpr(s)) + " = " + markdown.CodeCell(s.Value)
 			}
 		}
-		fmt.Fprintf(b, "| %s | %s |\n", escape(c.Name), word)
+		fmt.Fprintf(b, "| %s | %s |\n", markdown.Escape(c.Name), word)
 	}
 }
-
-// cell makes code safe in a table, where a stroke ends the cell even between
-// backquotes.
-func cell(code string) string { return strings.ReplaceAll(code, "|", "\\|") }
-
-// fence writes a code block that its content cannot end.
-func fence(b *strings.Builder, body string) {
-	mark := "```"
-	for strings.Contains(body, mark) {
-		mark += "`"
-	}
-	fmt.Fprintf(b, "%sdiff\n%s%s\n", mark, body, mark)
-}
-
-// inline makes text safe between single backquotes.
-func inline(s string) string {
-	return strings.ReplaceAll(strings.ReplaceAll(diag.Visible(s), "`", "'"), "\n", " ")
-}
-
-var markdownEscapes = strings.NewReplacer("\\", "\\\\", "`", "\\`", "*", "\\*", "_", "\\_", "<", "&lt;", ">", "&gt;", "[", "\\[", "]", "\\]", "|", "\\|", "@", "&#64;", "\n", " ")
-
-// escape makes text plain in Markdown: no markup, no mentions.
-func escape(s string) string { return markdownEscapes.Replace(diag.Visible(s)) }
-
-var htmlEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
-
-func html(s string) string { return htmlEscapes.Replace(diag.Visible(s)) }

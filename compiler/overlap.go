@@ -117,10 +117,7 @@ func (pl *planner) checkOtherVariant() {
 	if pl.snap.Others == nil {
 		return
 	}
-	other := ir.IptablesLegacy
-	if pl.snap.Variant == ir.IptablesLegacy {
-		other = ir.IptablesNFT
-	}
+	other := pl.snap.Variant.Other()
 	for _, t := range pl.snap.Others.Tables {
 		for _, c := range t.Chains {
 			if ir.IsBuiltin(t.Name, c.Name) {

@@ -92,12 +92,8 @@ func (t *tree) versions(ctx context.Context, runner backend.Runner, found []ir.B
 	var wg sync.WaitGroup
 	for i := range found {
 		b := &found[i]
-		real := b.Path
-		if b.Target != "" {
-			real = b.Target
-		}
 		// Those of the machine are run by everybody who runs iptables.
-		if !slices.Contains(systemDirs, path.Dir(b.Path)) && !t.trusted(real) {
+		if !slices.Contains(systemDirs, path.Dir(b.Path)) && !t.trusted(b.Path) {
 			continue
 		}
 		wg.Go(func() {
@@ -112,22 +108,20 @@ func (t *tree) versions(ctx context.Context, runner backend.Runner, found []ir.B
 }
 
 // trusted tells whether nobody but root or ourselves can have written a program,
-// or can put another one in its place.
+// or can put another one in its place. What is run is the path as it is written:
+// each folder and link on the way counts, not only where they lead to.
 func (t *tree) trusted(p string) bool {
-	for ; ; p = path.Dir(p) {
-		info, err := fs.Lstat(t.fs, name(p))
-		if err != nil {
-			return false
-		}
+	safe := true
+	_, err := t.follow(p, func(info fs.FileInfo) {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Uid != 0 && int(st.Uid) != syscall.Geteuid() {
-			return false
+			safe = false
 		}
-		// A sticky folder such as /tmp keeps others from replacing what is in it.
-		if info.Mode().Perm()&0o022 != 0 && (!info.IsDir() || info.Mode()&fs.ModeSticky == 0) {
-			return false
+		// A link's own mode says nothing. A sticky folder such as /tmp keeps others from
+		// replacing what is in it.
+		open := info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSymlink == 0
+		if open && (!info.IsDir() || info.Mode()&fs.ModeSticky == 0) {
+			safe = false
 		}
-		if p == "/" {
-			return true
-		}
-	}
+	})
+	return err == nil && safe
 }

@@ -88,6 +88,40 @@ func TestBinariesOfOthersAreNotRun(t *testing.T) {
 	}
 }
 
+// TestLinksOfOthersAreNotRun: a trusted program is not run by way of a link that
+// anybody could lead elsewhere.
+func TestLinksOfOthersAreNotRun(t *testing.T) {
+	dir := t.TempDir()
+	data, bin := filepath.Join(dir, "var/lib/rancher/k3s/data"), filepath.Join(dir, "usr/lib/tools")
+	for _, p := range []string{filepath.Join(data, "abc/bin/aux"), filepath.Join(data, "def/bin"), filepath.Join(data, "ghi/bin/aux"), bin} {
+		if err := os.MkdirAll(p, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(bin, "nft"), nil, 0o755); err != nil { //nolint:gosec // because a program is made
+		t.Fatal(err)
+	}
+	for to, link := range map[string]string{
+		"../../../../../../../../usr/lib/tools/nft":        filepath.Join(data, "abc/bin/aux/nft"),
+		"../../../../../../../usr/lib/tools":               filepath.Join(data, "def/bin/aux"),
+		"../../../../../../../../usr/lib/../lib/tools/nft": filepath.Join(data, "ghi/bin/aux/nft"),
+	} {
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, open := range []string{"abc/bin/aux", "def/bin"} {
+		if err := os.Chmod(filepath.Join(data, open), 0o777); err != nil { //nolint:gosec // because this is the fault that is tested
+			t.Fatal(err)
+		}
+	}
+	ran := map[string]bool{}
+	got := machine.Binaries(t.Context(), os.DirFS(dir), recorder(ran))
+	if len(got) != 3 || len(ran) != 1 || !ran["/var/lib/rancher/k3s/data/ghi/bin/aux/nft"] {
+		t.Errorf("binaries = %v, run = %v, want all three found and only the one run that nobody else can replace", got, ran)
+	}
+}
+
 type recorder map[string]bool
 
 func (r recorder) Run(_ context.Context, c backend.Cmd) (backend.Result, error) {

@@ -34,7 +34,16 @@ func name(p string) string {
 
 // resolve follows the links in a path. The result is absolute; a part that does
 // not exist ends it with fs.ErrNotExist.
-func (t *tree) resolve(p string) (string, error) {
+func (t *tree) resolve(p string) (string, error) { return t.follow(p, func(fs.FileInfo) {}) }
+
+// follow resolves a path and shows all that decides where it leads: the root, each
+// folder and link on the way, and what stands at its end.
+func (t *tree) follow(p string, visit func(fs.FileInfo)) (string, error) {
+	root, err := fs.Lstat(t.fs, name("/"))
+	if err != nil {
+		return "", err
+	}
+	visit(root)
 	todo := strings.Split(name(p), "/")
 	at := "/"
 	for links := 0; len(todo) > 0; {
@@ -52,6 +61,7 @@ func (t *tree) resolve(p string) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		visit(info)
 		if info.Mode()&fs.ModeSymlink == 0 {
 			at = next
 			continue

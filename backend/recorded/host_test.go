@@ -219,6 +219,69 @@ func shape(text string) string {
 	return regexp.MustCompile(`[0-9a-f:.]*[:.][0-9a-f:.]*`).ReplaceAllString(text, "A")
 }
 
+// TestRedactedWords: a host that is called like a word of the formats, or of a
+// program, is hidden where people wrote its name, and nothing else changes.
+func TestRedactedWords(t *testing.T) {
+	for _, host := range []string{"host", "state", "tools", "name", "ACCEPT", "mark", "filter", "INPUT", "comment", "position", "hash", "create", "hookline", "inet", "node-1"} {
+		rules := []string{
+			`-p tcp -m mark --mark 0x1 -m state --state NEW -m comment --comment "of ` + host + ` here" -j ACCEPT`,
+			`-m comment --comment ` + host + ` -j LOG --log-prefix "` + host + ` in "`, `-m comment --comment "hookline:site" -j ` + host,
+		}
+		s := whole()
+		s.State.Tables[0].Chains[0].Rules = nil
+		for _, r := range rules {
+			s.State.Tables[0].Chains[0].Rules = append(s.State.Tables[0].Chains[0].Rules, &ir.Rule{Text: r})
+		}
+		s.Facts["hostname"], s.Warnings = host, []string{"said by " + host}
+		s.Values = host + ": {mark: 1} # on " + host + "\n"
+		text := write(t, s, WriteOptions{Redact: true})
+		back := loadText(t, text)
+		want := []string{
+			`-p tcp -m mark --mark 0x1 -m state --state NEW -m comment --comment "of redacted here" -j ACCEPT`,
+			`-m comment --comment redacted -j LOG --log-prefix "redacted in "`, rules[2],
+		}
+		var got []string
+		for _, r := range back.State.Table(ir.IPv4, "filter").Chain("INPUT").Rules {
+			got = append(got, r.Text)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: rules mismatch (-want +got):\n%s", host, d)
+		}
+		if back.Values != host+": {mark: 1} # on redacted\n" || back.Warnings[0] != "said by redacted" || back.Facts["hostname"] != hiddenHost {
+			t.Errorf("%s: values %q, warnings %q, hostname %v", host, back.Values, back.Warnings, back.Facts["hostname"])
+		}
+		if s.Facts["hostname"] != host || s.State.Table(ir.IPv4, "filter").Chain("INPUT").Rules[1].Text != rules[1] {
+			t.Errorf("%s: the snapshot that was written changed", host)
+		}
+		if d := cmp.Diff(text, write(t, back, WriteOptions{})); d != "" {
+			t.Errorf("%s: what was written comes back changed (-first +second):\n%s", host, d)
+		}
+	}
+}
+
+// TestOddPositions: a position that no rule can have is refused where it stands.
+func TestOddPositions(t *testing.T) {
+	text := write(t, whole(), WriteOptions{})
+	for _, position := range []string{"-1", "-9223372036854775808", "9223372036854775807"} {
+		odd := regexp.MustCompile(`"position": \d+`).ReplaceAllString(text, `"position": `+position)
+		if odd == text {
+			t.Fatal("no native rule is written")
+		}
+		path := filepath.Join(t.TempDir(), "host.txtar")
+		if err := os.WriteFile(path, []byte(odd), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, list, err := Load(path, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if all := list.All(); len(all) != 1 || all[0].Span.File.Name() != path ||
+			!strings.Contains(all[0].Message, "native.json: rule 1, of ipv4 filter INPUT, has position "+position) {
+			t.Errorf("position %s: %+v", position, all)
+		}
+	}
+}
+
 // FuzzWhole: whatever stands in names, rules and texts of a host, what is written
 // loads, and is written again to the same bytes; if not, it is refused.
 func FuzzWhole(f *testing.F) {

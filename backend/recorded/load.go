@@ -120,14 +120,10 @@ func (l *loader) parts(path string, p *parts) error {
 	if l.snap.Variant == "" {
 		l.snap.Variant, l.snap.Why = variantInUse(states[ir.IptablesNFT], states[ir.IptablesLegacy])
 	}
-	otherVariant := ir.IptablesLegacy
-	if l.snap.Variant == ir.IptablesLegacy {
-		otherVariant = ir.IptablesNFT
-	}
 	if s := states[l.snap.Variant]; s != nil {
 		l.snap.State = s
 	}
-	l.snap.Others = states[otherVariant]
+	l.snap.Others = states[l.snap.Variant.Other()]
 	for _, f := range ir.Families {
 		if !slices.Contains(l.snap.State.Families, f) {
 			l.warnf("%s is unknown: %s holds no %s save of it", f, path, l.snap.Variant)

@@ -3,8 +3,6 @@ package recorded
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 
 	"golang.org/x/tools/txtar"
 
@@ -12,28 +10,12 @@ import (
 	"hookline/compiler/ir"
 )
 
-// hiddenHost is what a redacted snapshot calls its host.
-const hiddenHost = "redacted"
-
-// shortestName is how long a host's name has to be to be looked for in texts: a
-// shorter one is a word of many other things.
-const shortestName = 4
-
 // redactedArchive is a snapshot's file in which the addresses of every member have
 // pseudonyms, whatever they stand in: rules, comments, sets, facts, warnings,
 // values.
 func redactedArchive(s *ir.Snapshot, opt WriteOptions) (*txtar.Archive, error) {
 	r := redact.New()
-	if host, ok := s.Facts["hostname"].(string); ok {
-		if len(host) >= shortestName && !slices.Contains(names(s), host) {
-			r.Name(host, hiddenHost)
-		}
-		hidden := *s
-		hidden.Facts = maps.Clone(s.Facts)
-		hidden.Facts["hostname"] = hiddenHost
-		s = &hidden
-	}
-	a, err := archive(s, opt)
+	a, err := archive(hideHost(s), opt)
 	if err != nil {
 		return nil, err
 	}
@@ -77,30 +59,4 @@ func redactNative(r *redact.Redactor, data []byte) ([]byte, error) {
 		}
 	}
 	return indent(rules)
-}
-
-// names are those of a snapshot by which rules and rulesets refer to something. If
-// the host is called like one of them, its name stays where it means that.
-func names(s *ir.Snapshot) []string {
-	var out []string
-	for _, state := range []*ir.State{s.State, s.Others} {
-		if state == nil {
-			continue
-		}
-		for _, t := range state.Tables {
-			out = append(out, t.Name)
-			for _, c := range t.Chains {
-				out = append(out, c.Name)
-			}
-		}
-		for _, set := range state.Sets {
-			out = append(out, set.Name)
-		}
-	}
-	if interfaces, ok := s.Facts["interfaces"].(map[string]any); ok {
-		for name := range interfaces {
-			out = append(out, name)
-		}
-	}
-	return out
 }

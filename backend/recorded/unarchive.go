@@ -3,6 +3,7 @@ package recorded
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"slices"
 	"strings"
 
@@ -41,8 +42,18 @@ func (l *loader) archive(path, text string, a *txtar.Archive) {
 		return
 	}
 	var native []nativeRule
-	if f := members[nativeName]; f != nil && !l.decode(f, &native) {
-		return
+	if f := members[nativeName]; f != nil {
+		if !l.decode(f, &native) {
+			return
+		}
+		for i, n := range native {
+			// What stands behind a chain's end is put at its end; nothing stands ahead of it.
+			if n.Position < 0 || n.Position == math.MaxInt {
+				l.list.Errorf(diag.SnapshotText, start(f), "%s: rule %d, of %s %s %s, has position %d: positions count from 0",
+					nativeName, i+1, n.Family, n.Table, n.Chain, n.Position)
+				return
+			}
+		}
 	}
 	l.snap.State = l.state(m.State, members, "", native)
 	if m.Other != nil {

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"hookline/backend/recorded"
 	"hookline/compiler/ir"
 	"hookline/compiler/raise"
 	"hookline/dsl/diag"
@@ -67,22 +66,8 @@ func (a *app) toImport(ctx context.Context, path string) (*ir.Snapshot, []ir.Fam
 		snap, err := a.readHost(ctx, src.backend, nil)
 		return snap, src.families, err
 	}
-	kind := src.backend
-	if kind == "auto" {
-		kind = ""
-	}
-	snap, list, err := recorded.Load(path, ir.Variant(kind))
-	if err != nil {
-		return nil, nil, err
-	}
-	list.Sort()
-	if err := a.report(list); err != nil {
-		return nil, nil, err
-	}
-	if list.HasErrors() {
-		return nil, nil, exitError(exitFault)
-	}
-	return snap, src.families, nil
+	snap, err := a.loadSnapshot(src, path)
+	return snap, src.families, err
 }
 
 // importChains writes the ruleset, and what is to be said about it to stderr.

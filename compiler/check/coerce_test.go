@@ -156,6 +156,8 @@ func TestCoerce(t *testing.T) {
 		{"interface", "1234567890123456", nil, []string{`1 "1234567890123456": the interface "1234567890123456" has 16 bytes: an interface name has at most 15 [param-value]`}},
 		{"interface", "'a b'", nil, []string{`1 "'a b'": the interface "a b" holds ' ', which an interface name cannot [param-value]`}},
 		{"interface", "a/b", nil, []string{`1 "a/b": the interface "a/b" holds '/', which an interface name cannot [param-value]`}},
+		{"interface", "wt*", nil, []string{`1 "wt*": the interface "wt*" holds a *, which would match that very name: a + at the end stands for any (eth+) [param-value]`}},
+		{"interface", "e!0", nil, []string{`1 "e!0": the interface "e!0" holds '!', which an interface name cannot [param-value]`}},
 		{"interface", "''", nil, []string{`1 "''": the interface "" is empty [param-value]`}},
 		{"interface", "..", nil, []string{`1 "..": the interface ".." cannot be an interface name [param-value]`}},
 		{"interface", "-j", nil, []string{`1 "-j": the interface "-j" begins with "-", which rule text cannot hold [param-value]`}},

@@ -171,7 +171,10 @@ func parseInterface(s string) (any, error) {
 		return nil, fmt.Errorf("begins with %q, which rule text cannot hold", s[:1])
 	}
 	for _, r := range s {
-		if r == '/' || r == ':' || r == '"' || r == '\'' || r == '\\' || r == utf8.RuneError ||
+		if r == '*' {
+			return nil, errors.New("holds a *, which would match that very name: a + at the end stands for any (eth+)")
+		}
+		if r == '/' || r == '!' || r == ':' || r == '"' || r == '\'' || r == '\\' || r == utf8.RuneError ||
 			unicode.IsSpace(r) || unicode.IsControl(r) {
 			return nil, fmt.Errorf("holds %q, which an interface name cannot", r)
 		}

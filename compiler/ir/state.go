@@ -51,6 +51,14 @@ const (
 	NFT            Variant = "nft"
 )
 
+// Other is the other variant of iptables.
+func (v Variant) Other() Variant {
+	if v == IptablesLegacy {
+		return IptablesNFT
+	}
+	return IptablesLegacy
+}
+
 // TableKey names a table.
 type TableKey struct {
 	Family Family

@@ -123,14 +123,7 @@ func (im *importer) ourJump(f ir.Family, r *ir.Rule) bool {
 }
 
 // rulesetOf is the ruleset that a rule's comment names, or "".
-func rulesetOf(s *ir.Spec) string {
-	for _, c := range s.Comments() {
-		if name, ok := strings.CutPrefix(c, compiler.AnchorComment); ok {
-			return name
-		}
-	}
-	return ""
-}
+func rulesetOf(s *ir.Spec) string { return ir.AnchorOf(s.Comments()) }
 
 // jumps finds the jumps of ours in a chain; copies are one jump.
 func (im *importer) jumps(v *view) []*jump {

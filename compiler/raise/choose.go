@@ -274,10 +274,7 @@ func (im *importer) otherVariant(t *taken, at diag.Span) {
 	}
 	for _, table := range im.snap.Others.Tables {
 		if !ir.IsBuiltin(table.Name, t.name) && table.Chain(t.name) != nil {
-			other := ir.IptablesLegacy
-			if im.snap.Variant == ir.IptablesLegacy {
-				other = ir.IptablesNFT
-			}
+			other := im.snap.Variant.Other()
 			im.diags.Errorf(diag.NotImportable, at, "chain %s stands in %s too, in %s: a ruleset owns the name there as well, and cannot be applied to one of them", t.name, other, table.Key()).
 				WithHelp("remove it there first, or import from there with --backend %s", other)
 			return

@@ -186,15 +186,15 @@ func (e Entry) each() [][]string {
 			rest := fmt.Sprintf("%d-%d", e.First+i, e.Last)
 			return append(out, []string{rest, e.Program, fmt.Sprintf("%d more", len(e.Does)-i)})
 		}
-		out = append(out, []string{fmt.Sprint(e.First + i), e.Program, cut(d)})
+		out = append(out, []string{fmt.Sprint(e.First + i), e.Program, cut(d, longest)})
 	}
 	return out
 }
 
 // cut is a text of at most some characters.
-func cut(s string) string {
-	if r := []rune(s); len(r) > longest {
-		return string(r[:longest]) + "..."
+func cut(s string, most int) string {
+	if r := []rune(s); len(r) > most {
+		return string(r[:most]) + "..."
 	}
 	return s
 }
@@ -204,7 +204,7 @@ func (e Entry) done() string {
 	count := map[string]int{}
 	var names []string
 	for _, d := range e.Does {
-		d = cut(d)
+		d = cut(d, longest)
 		if count[d]++; count[d] == 1 {
 			names = append(names, d)
 		}

@@ -11,10 +11,6 @@ import (
 	"hookline/compiler/recognize"
 )
 
-// anchorComment is the beginning of the comment by which a ruleset's jumps are
-// known.
-const anchorComment = "hookline:"
-
 // unknown is the program of what nobody claims.
 const unknown = "unknown"
 
@@ -31,9 +27,9 @@ func New(snap *ir.Snapshot, cat *participant.Catalogue, rec *recognize.Recognize
 	s.report.Kernel, _ = snap.Facts["kernel"].(string)
 	s.sides = append(s.sides, s.side(snap.Variant, snap.State))
 	if snap.Others != nil {
-		s.sides = append(s.sides, s.side(other(snap.Variant), snap.Others))
+		s.sides = append(s.sides, s.side(snap.Variant.Other(), snap.Others))
 	} else {
-		s.unknown("the tables of %s were not looked at", other(snap.Variant))
+		s.unknown("the tables of %s were not looked at", snap.Variant.Other())
 	}
 	for _, look := range []func(){
 		s.participants, s.variants, s.natives, s.unreadables, s.order, s.hooks, s.tools, s.firewalld, s.settings, s.rulesets,
@@ -45,14 +41,6 @@ func New(snap *ir.Snapshot, cat *participant.Catalogue, rec *recognize.Recognize
 }
 
 func (s Severity) rank() int { return slices.Index([]Severity{Hurts, Warning, Note}, s) }
-
-// other is the other variant of iptables.
-func other(v ir.Variant) ir.Variant {
-	if v == ir.IptablesLegacy {
-		return ir.IptablesNFT
-	}
-	return ir.IptablesLegacy
-}
 
 type surveyor struct {
 	snap   *ir.Snapshot
@@ -106,19 +94,11 @@ func (s *surveyor) anchor(f ir.Family, r *ir.Rule) (ruleset, target string) {
 	if r.Native != nil || r.JumpTarget() == "" {
 		return "", ""
 	}
-	for _, c := range s.rec.Fields(f, r).Comments {
-		if name, ok := cutAnchor(c); ok {
-			return name, r.JumpTarget()
-		}
+	// A comment without a name is nobody's.
+	if name := ir.AnchorOf(s.rec.Fields(f, r).Comments); name != "" {
+		return name, r.JumpTarget()
 	}
 	return "", ""
-}
-
-func cutAnchor(comment string) (string, bool) {
-	if len(comment) > len(anchorComment) && comment[:len(anchorComment)] == anchorComment {
-		return comment[len(anchorComment):], true
-	}
-	return "", false
 }
 
 // claim gives a chain, and the chains that it leads to and that are no known
@@ -129,7 +109,7 @@ func (d *side) claim(t *ir.Table, chain, ruleset string) {
 	if c == nil || d.ours[k] != "" || d.table.ChainOwner(chain) != "" || ir.IsBuiltin(t.Name, chain) {
 		return
 	}
-	d.ours[k] = anchorComment + ruleset
+	d.ours[k] = ir.AnchorComment + ruleset
 	for _, r := range c.Rules {
 		if to := r.JumpTarget(); to != "" && r.Native == nil {
 			d.claim(t, to, ruleset)
@@ -143,7 +123,7 @@ func (s *surveyor) programs(d *side, k ir.ChainKey, c *ir.Chain) []recognize.Att
 	for i := range all {
 		switch name, target := s.anchor(k.Family, c.Rules[i]); {
 		case target != "":
-			all[i] = recognize.Attribution{Participant: anchorComment + name}
+			all[i] = recognize.Attribution{Participant: ir.AnchorComment + name}
 		case d.ours[k] != "":
 			all[i] = recognize.Attribution{Participant: d.ours[k]}
 		default:

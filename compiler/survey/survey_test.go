@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -438,6 +439,70 @@ func TestMarkdownFits(t *testing.T) {
 		outside := fences(b.String())
 		if strings.Contains(outside, "@everyone") || strings.Contains(outside, "<b>") {
 			t.Errorf("a name is read as more than text:\n%s", outside)
+		}
+	}
+}
+
+// TestMarkdownHostile: what stands on a host is text, wherever it is printed and
+// whatever backquotes and backslashes it holds.
+func TestMarkdownHostile(t *testing.T) {
+	hostile := "``` <img src=//e/x> @org/t [c](http://e) \\[d\\](http://e) `"
+	s := host("filter INPUT: -m comment --comment \"" + hostile + "\"")
+	s.Source, s.Warnings = hostile, []string{hostile}
+	r := look(t, s)
+	r.Findings = append(r.Findings, survey.Finding{Severity: survey.Hurts, Code: survey.Duplicates, Message: hostile, Help: hostile, Effects: []string{hostile}, Details: []string{hostile}})
+	var b strings.Builder
+	if err := survey.WriteMarkdown(&b, []*survey.Report{r, r}, 0); err != nil {
+		t.Fatal(err)
+	}
+	outside := regexp.MustCompile("(?m)`[^`\n]+`$|`[^`\n]+`: ").ReplaceAllString(fences(b.String()), "")
+	if !strings.Contains(outside, "INPUT: unknown") {
+		t.Fatalf("the heading with the rule is not there:\n%s", outside)
+	}
+	for _, live := range []string{"<img", "@org", "[c](", "http://", "``"} {
+		if strings.Contains(outside, live) {
+			t.Errorf("%s is read as more than text:\n%s", live, outside)
+		}
+	}
+	if regexp.MustCompile(`(^|[^\\])(\\\\)*[\[\]]`).MatchString(outside) {
+		t.Errorf("a bracket is not escaped:\n%s", outside)
+	}
+}
+
+// TestMarkdownKeepsMessages: the places of one finding do not hide the next, in
+// no report.
+func TestMarkdownKeepsMessages(t *testing.T) {
+	var places []string
+	for i := range 3000 {
+		places = append(places, fmt.Sprintf("ipv4 filter INPUT, position %d: %s", i, strings.Repeat("x", 600)))
+	}
+	finding := func(message string) survey.Finding {
+		return survey.Finding{Severity: survey.Hurts, Code: survey.Duplicates, Message: message, Details: places, Effects: []string{"effect"}, Help: "help"}
+	}
+	for n, name := range map[int]string{1: "few", 8: "many"} {
+		reports := []*survey.Report{{Snapshot: "a"}, {Snapshot: "b"}}
+		for i := range n {
+			for _, r := range reports {
+				r.Findings = append(r.Findings, finding(fmt.Sprintf("message %d of %s", i, r.Snapshot)))
+			}
+		}
+		var b strings.Builder
+		if err := survey.WriteMarkdown(&b, reports, 0); err != nil {
+			t.Fatal(err)
+		}
+		outside := fences(b.String())
+		for i := range n {
+			for _, r := range reports {
+				if want := fmt.Sprintf("message %d of %s", i, r.Snapshot); !strings.Contains(outside, want) {
+					t.Errorf("%s: %q is hidden", name, want)
+				}
+			}
+		}
+		if len([]rune(b.String())) > 65000 || !strings.Contains(b.String(), "and 2960 more") && !strings.Contains(b.String(), "left out") {
+			t.Errorf("%s: %d characters, or nothing says that some are left out", name, len(b.String()))
+		}
+		if !strings.HasSuffix(outside, "\n") || strings.Count(outside, "<details") != strings.Count(outside, "</details>") {
+			t.Errorf("%s: something stays open at the end:\n%s", name, outside)
 		}
 	}
 }
