@@ -111,7 +111,7 @@ func (p *Plan) markdown(detail int) string {
 		if i == 0 {
 			b.WriteString("\nLeft out, because they match nothing:\n\n")
 		}
-		fmt.Fprintf(b, "- %s\n", escape(s))
+		fmt.Fprintf(b, "- %s\n", markdown.Escape(s))
 	}
 	p.markdownConstraints(b)
 	if detail == 0 {

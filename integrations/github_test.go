@@ -192,7 +192,7 @@ func TestPullRequest(t *testing.T) {
 	r.check(true)
 	has(t, "the log", r.log.String(), "::error title=hookline::the plan ends with exit code 3")
 	edited("a broken constraint", "For commit 4567def.", "| `snapshots/node-1` | **a placement or a constraint does not hold** |",
-		"**Nothing would be applied: the plan has errors.**", "the policy of INPUT must be DROP, says &#64;everyone")
+		"**Nothing would be applied: the plan has errors.**", "the policy of INPUT must be DROP, says &#64;&#8203;everyone")
 
 	// One more is no YAML: annotations at the lines, and the comment does not show the plans of before.
 	write(t, file, strings.Replace(good, "    nat:", "   nat:", 1), 0o644)
