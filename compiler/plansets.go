@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"hash"
-	"io"
 	"slices"
 	"strings"
 
@@ -325,23 +324,43 @@ func elementsDigest(list []string) [32]byte {
 	return sum
 }
 
-// writeSets prints the changes of sets, one or a few lines each.
-func writeSetChanges(w io.Writer, list []SetChange) {
-	for _, c := range list {
-		fmt.Fprintf(w, "%s\n", c.line())
-		for _, e := range c.FirstRemove {
-			fmt.Fprintf(w, "    - %s\n", diag.Visible(e))
+// lines are the change and the first elements that come and go.
+func (c SetChange) lines() []string {
+	out := []string{c.line()}
+	some := func(mark string, list []string, n int) {
+		for _, e := range list {
+			out = append(out, "    "+mark+" "+diag.Visible(e))
 		}
-		if n := c.Remove - len(c.FirstRemove); n > 0 && len(c.FirstRemove) > 0 {
-			fmt.Fprintf(w, "    - and %d more\n", n)
-		}
-		for _, e := range c.FirstAdd {
-			fmt.Fprintf(w, "    + %s\n", diag.Visible(e))
-		}
-		if n := c.Add - len(c.FirstAdd); n > 0 {
-			fmt.Fprintf(w, "    + and %d more\n", n)
+		if more := n - len(list); more > 0 && len(list) > 0 {
+			out = append(out, fmt.Sprintf("    %s and %d more", mark, more))
 		}
 	}
+	some(Removed.Mark(), c.FirstRemove, c.Remove)
+	some(Added.Mark(), c.FirstAdd, c.Add)
+	return out
+}
+
+// setSummary is what the last line of a plan says of sets.
+func (p *Plan) setSummary() string {
+	if len(p.SetChanges) == 0 {
+		return ""
+	}
+	return "; " + count(len(p.SetChanges), "set")
+}
+
+// setCommits says when the sets are written, or "".
+func (p *Plan) setCommits() string {
+	var out []string
+	if n := len(p.Transaction.SetsBefore); n > 0 {
+		out = append(out, count(n, "step")+" on sets before the rules")
+	}
+	if n := len(p.Transaction.SetsAfter); n > 0 {
+		out = append(out, count(n, "step")+" on sets behind the rules")
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return strings.Join(out, ", ") + ": each atomic for its set"
 }
 
 // line is the change in one line.

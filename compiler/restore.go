@@ -12,7 +12,7 @@ import (
 // an apply: owned chains with their old rules, our jumps and adopted jumps at
 // their old places among the foreign rules that are still there, and so what was
 // collected, with counters that begin again. All other foreign rules stay as they
-// are now. An error says what cannot be deleted by its text.
+// are now; our sets hold what they held. An error says what cannot be deleted by its text.
 func (p *Plan) Restore(before, now *ir.Snapshot) (ir.Transaction, error) {
 	return p.restore(before, now, false)
 }
@@ -25,6 +25,7 @@ func (p *Plan) RestoreOwn(before, now *ir.Snapshot) (ir.Transaction, error) {
 
 func (p *Plan) restore(before, now *ir.Snapshot, own bool) (ir.Transaction, error) {
 	var tx ir.Transaction
+	tx.SetsBefore, tx.SetsAfter = p.restoreSets(before.State, now.State)
 	for _, f := range now.State.Families {
 		for _, name := range ir.TableNames {
 			k := ir.TableKey{Family: f, Name: name}

@@ -47,11 +47,14 @@ func Scope(programs []*Program, opt PlanOptions) ir.Scope {
 func SetGlobs(programs []*Program, recorded []Recorded) []string {
 	var out []string
 	for _, p := range programs {
-		out = append(append(out, p.Owns.Sets...), TemporarySets(p.Name))
+		own := slices.Clone(p.Owns.Sets)
 		for _, r := range recorded {
 			if r.Name == p.Name {
-				out = append(out, r.Sets...)
+				own = append(own, r.Sets...)
 			}
+		}
+		if len(own) > 0 {
+			out = append(append(out, own...), TemporarySets(p.Name))
 		}
 	}
 	slices.Sort(out)

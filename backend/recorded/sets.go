@@ -32,7 +32,7 @@ func (l *loader) sets(file *diag.File) {
 			}
 		case line[0] == '#':
 		case words[0] == "create" && len(words) >= 3 && byName[words[1]] == nil:
-			set := &ir.Set{Name: words[1], Type: words[2], Family: setFamily(words), Counted: -1}
+			set := &ir.Set{Name: words[1], Type: words[2], Family: setFamily(words), Header: strings.Join(words[3:], " "), Counted: -1}
 			byName[set.Name] = set
 			l.snap.State.Sets = append(l.snap.State.Sets, set)
 		case words[0] == "add" && len(words) >= 3 && byName[words[1]] != nil:
@@ -67,6 +67,8 @@ func writeSets(sets []*ir.Set) string {
 	for _, s := range sets {
 		fmt.Fprintf(&b, "create %s %s", s.Name, s.Type)
 		switch {
+		case s.Header != "":
+			b.WriteString(" " + s.Header)
 		case strings.HasPrefix(s.Type, "bitmap:"):
 		case s.Family == ir.IPv4:
 			b.WriteString(" family inet")
