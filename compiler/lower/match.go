@@ -41,7 +41,7 @@ func (l *lowering) givenPlain(name string) bool {
 		return false
 	}
 	list := items(v)
-	return len(list) == 0 || slices.ContainsFunc(list, func(x *Value) bool { return x != nil && x.Kind != Map })
+	return len(list) == 0 || slices.ContainsFunc(list, func(x *Value) bool { return x != nil && !isSet(x) })
 }
 
 // readKey reads one key of match or not.

@@ -33,7 +33,7 @@ func (l *lowering) readSetKey(k Key, not bool) (Key, bool) {
 	var sets []keySet
 	var rest []*Value
 	for _, v := range items(k.Value) {
-		if v == nil || v.Kind != Map {
+		if v == nil || !isSet(v) {
 			rest = append(rest, v)
 			continue
 		}
@@ -59,14 +59,15 @@ func (l *lowering) readSetKey(k Key, not bool) (Key, bool) {
 	return k, len(rest) > 0
 }
 
+// isSet tells whether a value is meant as {set: NAME}.
+func isSet(v *Value) bool {
+	return v.Kind == Map && slices.ContainsFunc(v.Keys, func(k Key) bool { return k.Name == "set" })
+}
+
 // readKeySet reads {set: NAME} under a key that is no address.
 func (l *lowering) readKeySet(v *Value, key string) (keySet, bool) {
 	m, ok := l.fields(v, key, "set")
 	if !ok {
-		return keySet{}, false
-	}
-	if m["set"] == nil {
-		l.diags.Errorf(diag.MissingKey, v.Span, "a mapping here is {set: NAME}")
 		return keySet{}, false
 	}
 	name, ok := l.word(m["set"], "a set name", "-_.:@/", 31)
