@@ -190,6 +190,10 @@ func (c *compilation) names() {
 				c.diags.Errorf(diag.ReservedName, g.Span, "%q takes in sets of %s", g.Literal(), who)
 				continue
 			}
+			if participant.Meet(g.Literal(), setPrefix+"*") {
+				c.diags.Errorf(diag.ReservedName, g.Span, "%q takes in sets that hookline fills, %s*, whichever ruleset they are for", g.Literal(), setPrefix)
+				continue
+			}
 			p.Owns.Sets = append(p.Owns.Sets, g.Literal())
 			p.setGlobs = append(p.setGlobs, g.Literal())
 		}

@@ -152,7 +152,7 @@ func (s *scenario) compile(t *testing.T, list *diag.List) []*compiler.Program {
 	snap.Source = filepath.Base(filepath.Dir(s.in)) + "/" + filepath.Base(s.in)
 	docs, l := dsl.Parse(s.file(t, "ruleset.yaml"))
 	list.Append(l)
-	opt := compiler.CompileOptions{Facts: snap.Facts, ReadFile: func(_ *diag.File, name string) (*diag.File, error) { return s.file(t, name), nil }}
+	opt := compiler.CompileOptions{Facts: snap.Facts, ReadFile: s.beside}
 	if _, err := os.Stat(filepath.Join(s.dir, "values.yaml")); err == nil {
 		entries, l := dsl.ParseValues(s.file(t, "values.yaml"))
 		list.Append(l)
@@ -174,6 +174,15 @@ func (s *scenario) compile(t *testing.T, list *diag.List) []*compiler.Program {
 	}
 	compiler.UnusedValues(docs, opt.Values, list)
 	return programs
+}
+
+// beside reads a file that the ruleset names.
+func (s *scenario) beside(_ *diag.File, name string) (*diag.File, error) {
+	text, err := os.ReadFile(filepath.Join(s.dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("%s: no such file", name)
+	}
+	return diag.NewFile(name, string(text)), nil
 }
 
 func (s *scenario) file(t *testing.T, name string) *diag.File {
