@@ -68,6 +68,12 @@ func (im *Image) expand(s *ir.NamedSet) string {
 		}
 		return ""
 	}
+	total := 0
+	for _, e := range s.Elements {
+		if total += im.pieces(e); total > maxElements {
+			return tooMany
+		}
+	}
 	for _, e := range s.Elements {
 		if im.layout.anyNet {
 			all := ir.Interval{High: ir.LastAddress(im.Family)}
@@ -90,15 +96,34 @@ func (im *Image) expand(s *ir.NamedSet) string {
 					next = append(next, o)
 				}
 			})
-			if out = next; len(im.Elements)+len(out) > maxElements {
-				return tooMany
-			}
+			out = next
 		}
 		im.Elements = append(im.Elements, out...)
 	}
 	slices.SortFunc(im.Elements, ir.Element.Compare)
 	im.Elements = slices.CompactFunc(im.Elements, func(a, b ir.Element) bool { return a.Compare(b) == 0 })
 	return im.interfaces()
+}
+
+// pieces is how many elements of the kernel one of a set becomes.
+func (im *Image) pieces(e ir.Element) int {
+	n := 1
+	for i, f := range im.layout.fields {
+		x := e.Interval
+		if i > 0 {
+			x = e.Rest[i-1]
+		}
+		switch f {
+		case ir.PortField:
+			n *= int(x.High.Low-x.Low.Low) + 1
+		case ir.CIDRField:
+			of := 0
+			x.EachPrefix(im.Family.Width()-1, func(ir.Interval) { of++ })
+			n *= of
+		case ir.AddressField, ir.InterfaceField, ir.MACField, ir.MarkField:
+		}
+	}
+	return n
 }
 
 const tooMany = "it would have more than 4,194,304 elements in the kernel, which holds each network and each port apart"
