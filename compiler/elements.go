@@ -60,8 +60,8 @@ func (s *setReader) element(text string, o *ir.ElementOptions, at func() diag.Sp
 	for i, w := range words {
 		w = strings.TrimSpace(w)
 		protocol, port, named := strings.Cut(w, ":")
-		if s.kind[i] != ir.PortField {
-			named = false
+		if s.kind[i] != ir.PortField || protocol != "" && protocol[0] >= '0' && protocol[0] <= '9' {
+			named = false // 80:90 is a range
 		} else if named {
 			w = port
 		}
@@ -130,6 +130,9 @@ func parseField(field ir.SetField, s string) (x ir.Interval, f ir.Family, messag
 		return parseRange(s)
 	case ir.PortField:
 		low, high, ranged := strings.Cut(s, "-")
+		if !ranged {
+			low, high, ranged = strings.Cut(s, ":")
+		}
 		if !ranged {
 			high = low
 		}

@@ -132,6 +132,29 @@ func TestSetsAreTakenBack(t *testing.T) {
 	})
 }
 
+// The kernel does not have a type of ipset: nothing was done, and nothing stands.
+func TestSetsRefusedAtTheFirstLine(t *testing.T) {
+	both(t, func(t *testing.T, v ir.Variant) {
+		h := newHost(t, v, node4, node6)
+		before := dump(h.State())
+		h.apply = func(_ int, s backend.Script, next func(backend.Script) error) error {
+			if s.Sets {
+				return &backend.ScriptError{Script: s, Tool: "ipset", Number: 1, Exit: 1, Message: "Kernel error received: set type not supported"}
+			}
+			return next(s)
+		}
+		out := apply(t, converge.Options{Backend: h, Programs: programs(t, sitesSets(oldNets, oldHosts))})
+		must(t, out, converge.Refused)
+		d := out.Diags.All()
+		if len(d) != 1 || d[0].Code != diag.ToolRefused || d[0].Span.Text() != "nets" || out.Wrote {
+			t.Errorf("wrote %v, findings %v", out.Wrote, out.Diags.Err())
+		}
+		if d := cmp.Diff(before, dump(h.State())); d != "" || len(h.State().Sets) != 0 {
+			t.Errorf("%v stand (-before +after):\n%s", sets(h.State()), d)
+		}
+	})
+}
+
 var errKilled = errors.New("killed")
 
 // The program is killed behind each line that it sends: every set is old or new, a

@@ -38,7 +38,10 @@ func (a *apply) write(ctx context.Context, plan *compiler.Plan, snap *ir.Snapsho
 		err := a.session.Apply(ctx, s)
 		if s.Sets {
 			// A restore of sets is no transaction: what stands ahead of a refused line was done.
-			a.committed++
+			var at *backend.ScriptError
+			if !errors.As(err, &at) || at.Number != 1 {
+				a.committed++
+			}
 			if err == nil {
 				continue
 			}
@@ -139,6 +142,9 @@ func (a *apply) refusedSet(ctx context.Context, e *backend.ScriptError) (stop bo
 		at = l.Span
 	}
 	a.out.Diags.Errorf(diag.ToolRefused, at, "%s refused line %d of its input: %s", e.Tool, e.Number, e.Message)
+	if a.committed == 0 {
+		return true, a.end(ctx, Refused)
+	}
 	return true, a.end(ctx, TakenBack)
 }
 
