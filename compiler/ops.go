@@ -126,7 +126,11 @@ func (pl *planner) missingHelp(f ir.Family, name string) string {
 // table for it (FIELD M-54).
 func (pl *planner) checkSetFamily(f ir.Family, r *ir.Rule, what string) {
 	for _, name := range Fields(f, r).Sets {
-		if s := pl.snap.State.Set(name); s != nil && !pl.declaresSet(name) && s.Family != 0 && s.Family != f {
+		s := pl.snap.State.Set(name)
+		if d := pl.declaredSet(name); d != nil {
+			s = &ir.Set{Family: d.Image.SetFamily()}
+		}
+		if s != nil && s.Family != 0 && s.Family != f {
 			pl.diags().Errorf(diag.UnresolvedSet, r.Origin, "%s stands in %s, but the set %s is of %s", what, f, name, s.Family).
 				WithHelp("narrow it with `families: [%s]`", s.Family)
 		}
@@ -146,7 +150,7 @@ func (pl *planner) missingSet(f ir.Family, r *ir.Rule) string {
 // setMissing tells that a set is known not to stand: all sets were read, or it
 // was asked for by name.
 func (pl *planner) setMissing(name string) bool {
-	if pl.declaresSet(name) {
+	if pl.declaredSet(name) != nil {
 		return false
 	}
 	known := pl.snap.State.SetsRead || slices.Contains(pl.snap.Scope.Sets, name)

@@ -46,9 +46,17 @@ func (pl *planner) wantedSets() []*DeclaredSet {
 	return out
 }
 
-// declaresSet tells whether a kernel name is that of a declared set.
-func (pl *planner) declaresSet(name string) bool {
-	return !pl.opt.Remove && slices.ContainsFunc(pl.programs, func(p *Program) bool { return p.named(name) != nil })
+// declaredSet is the declared set of a kernel name, or nil.
+func (pl *planner) declaredSet(name string) *DeclaredSet {
+	if pl.opt.Remove {
+		return nil
+	}
+	for _, p := range pl.programs {
+		if s := p.named(name); s != nil && s.Image != nil {
+			return s
+		}
+	}
+	return nil
 }
 
 // setOwner is the program whose set this is; nil for a foreign one. recorded tells
