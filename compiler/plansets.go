@@ -73,17 +73,20 @@ func (pl *planner) setOwner(name string) (owner *Program, recorded bool) {
 		}
 	}
 	for _, p := range pl.programs {
-		if p.OwnsSet(name) || ir.MatchGlob(TemporarySets(p.Name), name) {
+		if p.OwnsSet(name) || ir.MatchGlob(TemporarySets(p.Name), name) && pl.hasSets(p) {
 			return p, false
 		}
 	}
 	return nil, false
 }
 
-// isTemporary tells whether a set is one that some apply was filling.
-func (pl *planner) isTemporary(name string) bool {
-	return slices.ContainsFunc(pl.programs, func(p *Program) bool { return ir.MatchGlob(TemporarySets(p.Name), name) })
+// hasSets tells whether a program has sets, or had some: one that has none fills none.
+func (pl *planner) hasSets(p *Program) bool {
+	return len(p.Owns.Sets) > 0 || slices.ContainsFunc(pl.opt.Recorded, func(r Recorded) bool { return r.Name == p.Name && len(r.Sets) > 0 })
 }
+
+// isTemporary tells whether a set of ours is one that some apply was filling.
+func isTemporary(name string) bool { return strings.HasPrefix(name, setPrefix) }
 
 // sets compares the declared sets with those that stand. A set is filled under
 // another name and then takes its place, before any rule that needs it is written;
@@ -214,13 +217,13 @@ func (pl *planner) staleSets(wants []*DeclaredSet) {
 		if owner == nil || slices.ContainsFunc(wants, func(s *DeclaredSet) bool { return s.Name == live.Name }) {
 			continue
 		}
-		if !pl.isTemporary(live.Name) && !pl.setInFamilies(live) {
+		if !isTemporary(live.Name) && !pl.setInFamilies(live) {
 			continue
 		}
 		op := ir.SetOp{Kind: ir.SetDestroy, Name: live.Name, Family: live.Family}
 		c := SetChange{Family: live.Family, Name: live.Name, Type: live.Type, Kind: Removed, Remove: live.Size(), How: "destroyed behind the rules"}
 		switch {
-		case pl.isTemporary(live.Name):
+		case isTemporary(live.Name):
 			c.How = "destroyed: an apply that did not come to its end left it over"
 			tx.SetsBefore = append(tx.SetsBefore, op)
 		case !pl.mayDestroy(live, owner):

@@ -1,8 +1,6 @@
 package compiler
 
 import (
-	"slices"
-
 	"hookline/compiler/ipsets"
 	"hookline/compiler/ir"
 )
@@ -17,7 +15,7 @@ func (p *Plan) restoreSets(before, now *ir.State) (first, last []ir.SetOp) {
 	for _, s := range now.Sets {
 		if p.ownsSet(s.Name) && before.Set(s.Name) == nil {
 			op := ir.SetOp{Kind: ir.SetDestroy, Name: s.Name, Family: s.Family}
-			if slices.ContainsFunc(p.Rulesets, func(r RulesetInfo) bool { return ir.MatchGlob(TemporarySets(r.Name), s.Name) }) {
+			if isTemporary(s.Name) {
 				temporary = append(temporary, op)
 			} else {
 				last = append(last, op)
@@ -25,7 +23,7 @@ func (p *Plan) restoreSets(before, now *ir.State) (first, last []ir.SetOp) {
 		}
 	}
 	for _, s := range before.Sets {
-		if !p.ownsSet(s.Name) || s.Header == "" || slices.ContainsFunc(p.Rulesets, func(r RulesetInfo) bool { return ir.MatchGlob(TemporarySets(r.Name), s.Name) }) {
+		if !p.ownsSet(s.Name) || s.Header == "" || isTemporary(s.Name) {
 			continue
 		}
 		n := now.Set(s.Name)
