@@ -24,9 +24,6 @@ const (
 	MarkField      SetField = "mark"
 )
 
-// SetFields are all of them, in the order of the language's documents.
-var SetFields = []SetField{AddressField, CIDRField, PortField, InterfaceField, MACField, MarkField}
-
 // SetType is what a set's elements are made of: one field, or several for a
 // concatenation.
 type SetType []SetField

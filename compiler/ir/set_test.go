@@ -20,8 +20,14 @@ func span(low, high int) ir.Interval { return ir.Interval{Low: number(low), High
 func TestMergeElementsProperty(t *testing.T) {
 	const world = 24
 	for _, kind := range []ir.SetType{
-		{ir.CIDRField}, {ir.PortField}, {ir.AddressField}, {ir.InterfaceField},
-		{ir.CIDRField, ir.PortField}, {ir.CIDRField, ir.CIDRField}, {ir.AddressField, ir.PortField}, {ir.CIDRField, ir.PortField, ir.CIDRField},
+		{ir.CIDRField},
+		{ir.PortField},
+		{ir.AddressField},
+		{ir.InterfaceField},
+		{ir.CIDRField, ir.PortField},
+		{ir.CIDRField, ir.CIDRField},
+		{ir.AddressField, ir.PortField},
+		{ir.CIDRField, ir.PortField, ir.CIDRField},
 	} {
 		t.Run(kind.String(), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(1, uint64(len(kind.String()))))
@@ -133,10 +139,15 @@ func TestEachPrefix(t *testing.T) {
 		low, high string
 		host, n   int
 	}{
-		{"0.0.0.0", "255.255.255.255", 31, 2}, {"0.0.0.0", "255.255.255.255", 32, 1},
-		{"::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 127, 2}, {"::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128, 1},
-		{"10.0.0.1", "10.0.0.1", 31, 1}, {"10.0.0.1", "10.0.0.6", 31, 4}, {"255.255.255.254", "255.255.255.255", 31, 1},
-		{"2001:db8::", "2001:db9:ffff:ffff:ffff:ffff:ffff:ffff", 127, 1}, {"::ffff:ffff:ffff:ffff", "::1:0:0:0:0", 127, 2},
+		{"0.0.0.0", "255.255.255.255", 31, 2},
+		{"0.0.0.0", "255.255.255.255", 32, 1},
+		{"::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 127, 2},
+		{"::", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", 128, 1},
+		{"10.0.0.1", "10.0.0.1", 31, 1},
+		{"10.0.0.1", "10.0.0.6", 31, 4},
+		{"255.255.255.254", "255.255.255.255", 31, 1},
+		{"2001:db8::", "2001:db9:ffff:ffff:ffff:ffff:ffff:ffff", 127, 1},
+		{"::ffff:ffff:ffff:ffff", "::1:0:0:0:0", 127, 2},
 		{"0.0.0.1", "255.255.255.255", 31, 32},
 	} {
 		x := ir.Interval{Low: addr(c.low), High: addr(c.high)}
