@@ -151,3 +151,48 @@ func TestDeclaredSetOfUnknownElements(t *testing.T) {
 		t.Errorf("without a list of sets: findings %v, steps %+v", p.Diags.All(), p.Transaction.SetsBefore)
 	}
 }
+
+// Kernel names belong to one set and one ruleset, declared or owned by a glob.
+func TestSetNamesAreDisjoint(t *testing.T) {
+	one := func(name, spec string) *compiler.Program {
+		t.Helper()
+		prog, list := compile(t, strings.Replace(head, "name: site", "name: "+name, 1)+spec, compiler.CompileOptions{})
+		if err := list.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return prog
+	}
+	a := one("a", "  sets: {hosts: {type: address}}\n")
+	for _, c := range []struct {
+		spec string
+		bad  bool
+	}{
+		{"  sets: {hosts: {type: port}}\n", true},
+		{"  families: [ipv6]\n  sets: {hosts-6: {type: port}}\n", true},
+		{"  owns: {sets: [\"host*\"]}\n", true},
+		{"  families: [ipv4]\n  sets: {hosts: {type: port}}\n", false}, // is called hosts in the kernel
+		{"  sets: {others: {type: address}}\n", false},
+	} {
+		list := &diag.List{}
+		compiler.Overlaps([]*compiler.Program{a, one("b", c.spec)}, list)
+		if list.Has(diag.OwnershipOverlap) != c.bad {
+			t.Errorf("%s: findings %v", c.spec, list.Err())
+		}
+	}
+	_, list := compile(t, head+"  sets:\n    x: {type: port}\n    x-4: {type: port, families: [ipv4]}\n", compiler.CompileOptions{})
+	if !list.Has(diag.DuplicateName) {
+		t.Errorf("two sets with one kernel name: %v", list.Err())
+	}
+}
+
+// A set keeps its name whatever families a run works on, and an apply of one family
+// declares that one only.
+func TestSetNameOfOneFamilyRun(t *testing.T) {
+	prog, list := compile(t, head+"  sets: {hosts: {type: address, elements: [192.0.2.1, \"2001:db8::1\"]}}\n", compiler.CompileOptions{Families: []ir.Family{ir.IPv6}})
+	if err := list.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if len(prog.Sets) != 1 || prog.Sets[0].Name != "hosts-6" || len(prog.Sets[0].Elements) != 1 {
+		t.Errorf("sets %+v", prog.Sets)
+	}
+}
