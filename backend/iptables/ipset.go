@@ -51,7 +51,7 @@ func (s *session) readSets(ctx context.Context, scope ir.Scope, state *ir.State)
 			return !slices.Contains(scope.Sets, x.Name) && !slices.ContainsFunc(scope.SetGlobs, func(g string) bool { return ir.MatchGlob(g, x.Name) })
 		})
 	}
-	if sets, err = s.readElements(ctx, sets, scope.SetGlobs); err != nil {
+	if sets, err = s.readElements(ctx, sets, scope); err != nil {
 		return err
 	}
 	state.Sets = sets

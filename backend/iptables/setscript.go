@@ -100,17 +100,26 @@ func ipsetMessage(stderr string) (line int, message string) {
 	return line, strings.Join(out, "; ")
 }
 
-// readElements fills in the elements of the sets that the globs name. Their texts
-// are parts of what the tool printed: nothing is copied.
-func (s *session) readElements(ctx context.Context, sets []*ir.Set, globs []string) ([]*ir.Set, error) {
+// wholeElements is how many elements a set may have of which a record of the host
+// holds them: as many as an ipset takes if nobody asks for more room.
+const wholeElements = 65536
+
+// readElements fills in the elements of the sets that the scope's globs name. Their
+// texts are parts of what the tool printed: nothing is copied. A record of the host
+// does without those of large sets, and without the tool.
+func (s *session) readElements(ctx context.Context, sets []*ir.Set, scope ir.Scope) ([]*ir.Set, error) {
 	out := make([]*ir.Set, 0, len(sets))
 	for _, set := range sets {
-		if !slices.ContainsFunc(globs, func(g string) bool { return ir.MatchGlob(g, set.Name) }) {
+		wanted := slices.ContainsFunc(scope.SetGlobs, func(g string) bool { return ir.MatchGlob(g, set.Name) })
+		if !wanted || scope.Whole && set.Counted > wholeElements {
 			out = append(out, set)
 			continue
 		}
 		res, err := s.b.run.Run(ctx, backend.Cmd{Argv: []string{ipsetTool, "save", set.Name}})
 		switch {
+		case errors.Is(err, exec.ErrNotFound) && scope.Whole:
+			s.warnings = append(s.warnings, "the elements of the ipsets are counted only: no ipset was found in PATH or the sbin folders")
+			return sets, nil
 		case errors.Is(err, exec.ErrNotFound):
 			return nil, fmt.Errorf("reading set %s: %s", set.Name, ipsetHint)
 		case err != nil:

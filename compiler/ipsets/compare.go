@@ -20,6 +20,8 @@ type Difference struct {
 
 	all []ir.Element
 	im  *Image
+	// fresh tells that none stands, so that all elements are added.
+	fresh bool
 }
 
 // Empty tells that the ipset is as it is to be.
@@ -35,7 +37,12 @@ func (d *Difference) InPlace() bool {
 
 // All are the elements of the ipset as it is to be. One that stands already keeps
 // the time that it has left.
-func (d *Difference) All() []string { return d.im.texts(d.all) }
+func (d *Difference) All() []string {
+	if d.fresh {
+		return d.Add
+	}
+	return d.im.texts(d.all)
+}
 
 // SameType tells whether an ipset that stands can hold what is to be in it, so that
 // a swap is possible.
@@ -48,7 +55,7 @@ func (im *Image) Compare(live *ir.Set) *Difference {
 	d := &Difference{im: im, all: im.Elements}
 	switch {
 	case live == nil:
-		d.Add = im.texts(im.Elements)
+		d.Add, d.fresh = im.texts(im.Elements), true
 		return d
 	case live.Counted > 0 && live.Elements == nil:
 		d.Unread = true
@@ -166,6 +173,9 @@ func (im *Image) sameOptions(stands, wanted ir.Element) bool {
 		left, comment = o.Timeout, o.Comment
 	}
 	timeout, want := im.options(wanted)
+	if o := stands.Options; im.Timeouts && timeout > 0 && (o == nil || !o.HasTimeout) {
+		return comment == want // recorded without the time that is left
+	}
 	return comment == want && (timeout == 0) == (left == 0) && left <= timeout
 }
 

@@ -212,6 +212,7 @@ func TestCompare(t *testing.T) {
 		{"a hole", nets, header, []string{"10.0.0.0/8", "10.1.0.0/16 nomatch"}, nil, []string{"10.1.0.0/16 nomatch"}, false},
 		{"a timeout that nobody asked for", hosts, header + " timeout 0", []string{"192.0.2.1 timeout 0", "192.0.2.2 timeout 0"}, nil, nil, true},
 		{"time runs", timed, header + " timeout 60", []string{"192.0.2.1 timeout 1", "192.0.2.2 timeout 60"}, nil, nil, false},
+		{"recorded without the time that is left", timed, header + " timeout 60", []string{"192.0.2.1", "192.0.2.2"}, nil, nil, false},
 		{"too much time", timed, header + " timeout 60", []string{"192.0.2.1 timeout 61", "192.0.2.2 timeout 60"}, []string{"192.0.2.1 timeout 60"}, []string{"192.0.2.1"}, false},
 		{"stays for ever", timed, header + " timeout 60", []string{"192.0.2.1 timeout 0", "192.0.2.2 timeout 60"}, []string{"192.0.2.1 timeout 60"}, []string{"192.0.2.1"}, false},
 		{"no room", hosts, "family inet hashsize 64 maxelem 1", []string{"192.0.2.1"}, []string{"192.0.2.2"}, nil, true},
