@@ -21,8 +21,8 @@ type Backend interface {
 	// Session opens one read-plan-write-verify cycle. On legacy it takes the xtables
 	// lock, waiting as long as ctx allows, and holds it until Close.
 	Session(ctx context.Context) (Session, error)
-	// Render writes a transaction as text, one script for each family that has
-	// blocks, IPv4 first. Pure: the same transaction gives the same bytes.
+	// Render writes a transaction as text: the steps on sets that come first, one script
+	// for each family that has blocks, IPv4 first, and the steps that come last. Pure: the same transaction gives the same bytes.
 	Render(tx ir.Transaction) ([]Script, error)
 }
 
@@ -46,10 +46,21 @@ type Session interface {
 
 // Script is restore text and where each of its lines comes from.
 type Script struct {
+	// Family of the tables; 0 for steps on sets.
 	Family ir.Family
 	Text   string
-	// Origin has one entry for each line of Text.
+	// Origin has one entry for each line of Text; none if Sets is set.
 	Origin []Line
+	// Sets tells that the text is steps on sets, for `ipset restore`: there can be
+	// millions of lines, and Ranges say where they come from.
+	Sets   bool
+	Ranges []LineRange
+}
+
+// LineRange is where several lines come from, counted from 1, both ends included.
+type LineRange struct {
+	First, Last int
+	Line        Line
 }
 
 // Line says where a line of a script comes from.
@@ -83,6 +94,11 @@ func (e *ScriptError) Error() string {
 
 // Line is the origin of the refused line, or nil if the tool named none.
 func (e *ScriptError) Line() *Line {
+	for i := range e.Script.Ranges {
+		if r := &e.Script.Ranges[i]; r.First <= e.Number && e.Number <= r.Last {
+			return &r.Line
+		}
+	}
 	if e.Number < 1 || e.Number > len(e.Script.Origin) {
 		return nil
 	}

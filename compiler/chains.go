@@ -268,11 +268,41 @@ func (c *compilation) context(k ir.ChainKey, label string) lower.Context {
 	return lower.Context{
 		Table: k.Table, Chain: k.Chain,
 		Helper: func(purpose string, seq int) string { return c.helper(k, label, purpose, seq) },
-		SetName: func(name string, _ ir.Family) (string, int, bool, bool) {
-			return name, 0, true, false // foreign: its family and kind are the host's
+		SetName: func(name string, f ir.Family) (string, int, bool, bool) {
+			d := c.setDoc(name)
+			if d == nil {
+				return name, 0, true, false // foreign: its family and kind are the host's
+			}
+			if !slices.Contains(c.setFamilies(d), f) {
+				return "", 0, false, false
+			}
+			if s := c.prog.Set(name, f); s != nil {
+				return s.Name, len(s.Type), true, len(s.Elements) == 0
+			}
+			return name, 0, true, false // refused, or of a family that this run leaves alone
 		},
+		SetType: c.setType,
+		Sets:    c.setNames(),
 		IsChain: func(string) bool { return true }, // checkJumps knows all chains
 	}
+}
+
+// setDoc is a set's declaration, nil of a foreign one.
+func (c *compilation) setDoc(name string) *dsl.Set {
+	i := slices.IndexFunc(c.doc.Sets, func(d *dsl.Set) bool { return literal(d.Name) == name })
+	if i < 0 {
+		return nil
+	}
+	return c.doc.Sets[i]
+}
+
+// setType is the type of a declared set, nil of a foreign one.
+func (c *compilation) setType(name string) ir.SetType {
+	d := c.setDoc(name)
+	if d == nil || d.Type == nil {
+		return nil
+	}
+	return setTypeOf(d)
 }
 
 // helper names a helper chain by its chain and the rule's address, so that the

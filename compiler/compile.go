@@ -26,6 +26,9 @@ type CompileOptions struct {
 	// Backend and Families override what the ruleset says; empty means no override.
 	Backend  string
 	Families []ir.Family
+	// ReadFile reads a file that a ruleset names, by a name beside the ruleset's own
+	// file; nil if there are no files.
+	ReadFile func(beside *diag.File, name string) (*diag.File, error)
 }
 
 // Compile turns a document into a program. It always returns a program; if the
@@ -38,6 +41,7 @@ func Compile(doc *dsl.Document, opt CompileOptions) (*Program, *diag.List) {
 	c.metadata()
 	c.participants()
 	if c.params() {
+		c.sets()
 		c.tables()
 		c.constraints()
 		c.lint()
@@ -90,10 +94,6 @@ func (c *compilation) metadata() {
 	p.Families = c.narrow(ir.Families, d.Families)
 	if len(c.opt.Families) > 0 {
 		p.Families = slices.DeleteFunc(slices.Clone(p.Families), func(f ir.Family) bool { return !slices.Contains(c.opt.Families, f) })
-	}
-	for _, s := range d.Sets {
-		c.diags.Errorf(diag.UnsupportedBackend, s.Span, "declared sets are not available in this version; a rule can refer to a set that stands on the host").
-			WithHelp("create %q beside hookline and refer to it with {set: %s}", literal(s.Name), literal(s.Name))
 	}
 }
 
@@ -190,7 +190,12 @@ func (c *compilation) names() {
 				c.diags.Errorf(diag.ReservedName, g.Span, "%q takes in sets of %s", g.Literal(), who)
 				continue
 			}
+			if participant.Meet(g.Literal(), setPrefix+"*") {
+				c.diags.Errorf(diag.ReservedName, g.Span, "%q takes in sets that hookline fills, %s*, whichever ruleset they are for", g.Literal(), setPrefix)
+				continue
+			}
 			p.Owns.Sets = append(p.Owns.Sets, g.Literal())
+			p.setGlobs = append(p.setGlobs, g.Literal())
 		}
 	}
 	var owned *ir.Globs

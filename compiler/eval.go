@@ -377,7 +377,9 @@ func (v *evaluator) value(y *dsl.Value) (*lower.Value, bool) {
 		for _, e := range y.Entries {
 			if e.Key.Value == "ifMissing" && y.Entry("set") != nil {
 				if y.Entry("set").Kind == dsl.Scalar && e.Value.Kind == dsl.Scalar && literal(e.Value.Text) == "skip" {
-					v.skip = append(v.skip, y.Entry("set").Text.Literal())
+					if name := y.Entry("set").Text.Literal(); v.c.setDoc(name) == nil {
+						v.skip = append(v.skip, name) // a declared one is never missing
+					}
 				} else if e.Value.Kind != dsl.Scalar || literal(e.Value.Text) != "fail" {
 					v.c.diags.Errorf(diag.InvalidValue, e.Value.Span, "ifMissing of a set is skip or fail")
 				}

@@ -20,6 +20,7 @@ type PlanJSON struct {
 	// Snapshot is the recorded snapshot's name; absent for a live host.
 	Snapshot    string           `json:"snapshot,omitempty"`
 	Changes     []ChangeJSON     `json:"changes"`
+	Sets        []SetJSON        `json:"sets,omitempty"`
 	Chains      []ChainJSON      `json:"chains"`
 	Commits     []CommitJSON     `json:"commits"`
 	Constraints []ConstraintJSON `json:"constraints"`
@@ -42,6 +43,23 @@ type ChangeJSON struct {
 	Source *SourceJSON `json:"source,omitempty"`
 	// Reason says why a rule or a chain of another program is collected.
 	Reason string `json:"reason,omitempty"`
+}
+
+// SetJSON is what happens to one set: action is add, remove or change. Family is
+// absent for a type of ipset that belongs to both. add and remove count elements,
+// elements is how many the set then has; firstAdd and firstRemove show some.
+type SetJSON struct {
+	Family      string      `json:"family,omitempty"`
+	Name        string      `json:"name"`
+	Type        string      `json:"type"`
+	Action      string      `json:"action"`
+	Add         int         `json:"add"`
+	Remove      int         `json:"remove"`
+	Elements    int         `json:"elements"`
+	FirstAdd    []string    `json:"firstAdd,omitempty"`
+	FirstRemove []string    `json:"firstRemove,omitempty"`
+	How         string      `json:"how"`
+	Source      *SourceJSON `json:"source,omitempty"`
 }
 
 // SourceJSON is a place in a file; lines and columns count from 1.
@@ -158,6 +176,16 @@ func (p *Plan) JSON() PlanJSON {
 			Family: c.Key.Family.String(), Table: c.Key.Table, Chain: c.Key.Chain, Key: c.Address,
 			Action: c.Kind.String(), Before: c.Before, After: c.After, Source: source(c.Source), Reason: c.Reason,
 		})
+	}
+	for _, c := range p.SetChanges {
+		s := SetJSON{
+			Name: c.Name, Type: c.Type, Action: c.Kind.String(), Add: c.Add, Remove: c.Remove, Elements: c.Total,
+			FirstAdd: c.FirstAdd, FirstRemove: c.FirstRemove, How: c.How, Source: source(c.Source),
+		}
+		if c.Family != 0 {
+			s.Family = c.Family.String()
+		}
+		out.Sets = append(out.Sets, s)
 	}
 	for _, v := range p.Views {
 		out.Chains = append(out.Chains, chainJSON(v))

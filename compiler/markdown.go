@@ -106,6 +106,7 @@ func (p *Plan) markdown(detail int) string {
 		fmt.Fprintf(b, "\n> %s\n", markdown.Escape(n))
 	}
 	p.markdownCounts(b)
+	p.markdownSets(b)
 	markdownDiags(b, p.Diags)
 	for i, s := range p.leftOut() {
 		if i == 0 {
@@ -178,6 +179,32 @@ func (p *Plan) markdownOwned(b *strings.Builder) {
 	if body.Len() > 0 {
 		b.WriteString("\n<details><summary>owned chains</summary>\n\n")
 		markdown.Fence(b, "diff", strings.Split(strings.TrimSuffix(body.String(), "\n"), "\n"))
+		b.WriteString("\n</details>\n")
+	}
+}
+
+// markdownSets writes what happens to sets: a table, and the first elements.
+func (p *Plan) markdownSets(b *strings.Builder) {
+	if len(p.SetChanges) == 0 {
+		return
+	}
+	b.WriteString("\n| set | type | add | remove | elements | how |\n| --- | --- | ---: | ---: | ---: | --- |\n")
+	var body strings.Builder
+	for _, c := range p.SetChanges {
+		fmt.Fprintf(b, "| `%s` | %s | %d | %d | %d | %s |\n", cell(inline(c.Name)), c.Type, c.Add, c.Remove, c.Total, escape(c.How))
+		if lines := c.lines(); len(lines) > 1 {
+			fmt.Fprintf(&body, "@@ %s @@\n", diag.Visible(c.Name))
+			for _, line := range lines[1:] {
+				fmt.Fprintf(&body, "%s\n", strings.TrimPrefix(line, "    "))
+			}
+		}
+	}
+	if how := p.setCommits(); how != "" {
+		fmt.Fprintf(b, "\n%s.\n", how)
+	}
+	if body.Len() > 0 {
+		b.WriteString("\n<details><summary>elements</summary>\n\n")
+		fence(b, body.String())
 		b.WriteString("\n</details>\n")
 	}
 }

@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"fmt"
 	"slices"
 
 	"hookline/compiler/ir"
@@ -106,16 +107,30 @@ func (pl *planner) setsStand(f ir.Family, r *ir.Rule, what string, skip []string
 		pl.checkSetFamily(f, r, what)
 	default:
 		pl.diags().Errorf(diag.UnresolvedSet, r.Origin, "%s needs the set %s, which does not stand on the host", what, missing).
-			WithHelp("create the set first, or leave this out without it: `{set: %s, ifMissing: skip}`", missing)
+			WithHelp("%s", pl.missingHelp(f, missing))
 	}
 	return true
+}
+
+// missingHelp says what to do about a set that a rule names and that is not there.
+func (pl *planner) missingHelp(f ir.Family, name string) string {
+	for _, p := range pl.programs {
+		if s := p.Set(name, f); s != nil {
+			return fmt.Sprintf("in rule text the declared set %s is called as in the kernel: %s", name, s.Name)
+		}
+	}
+	return fmt.Sprintf("create the set first, or leave this out without it: `{set: %s, ifMissing: skip}`", name)
 }
 
 // checkSetFamily refuses a set of the other family: the tool refuses the whole
 // table for it (FIELD M-54).
 func (pl *planner) checkSetFamily(f ir.Family, r *ir.Rule, what string) {
 	for _, name := range Fields(f, r).Sets {
-		if s := pl.snap.State.Set(name); s != nil && s.Family != 0 && s.Family != f {
+		s := pl.snap.State.Set(name)
+		if d := pl.declaredSet(name); d != nil {
+			s = &ir.Set{Family: d.Image.SetFamily()}
+		}
+		if s != nil && s.Family != 0 && s.Family != f {
 			pl.diags().Errorf(diag.UnresolvedSet, r.Origin, "%s stands in %s, but the set %s is of %s", what, f, name, s.Family).
 				WithHelp("narrow it with `families: [%s]`", s.Family)
 		}
@@ -135,6 +150,9 @@ func (pl *planner) missingSet(f ir.Family, r *ir.Rule) string {
 // setMissing tells that a set is known not to stand: all sets were read, or it
 // was asked for by name.
 func (pl *planner) setMissing(name string) bool {
+	if pl.declaredSet(name) != nil {
+		return false
+	}
 	known := pl.snap.State.SetsRead || slices.Contains(pl.snap.Scope.Sets, name)
 	return known && pl.snap.State.Set(name) == nil
 }

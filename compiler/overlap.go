@@ -35,6 +35,11 @@ func (pl *planner) checkOverlap() bool {
 					"ruleset %s was applied to this host and owns %s too", r.Name, name).
 					WithHelp("rename one of them, or remove %s first", r.Name)
 			}
+			if name := meeting(p.Owns.Sets, slices.Concat(r.Owns.Sets, r.Sets)); name != "" {
+				pl.diags().Errorf(diag.OwnershipOverlap, p.Span,
+					"ruleset %s was applied to this host and owns the set %s too", r.Name, name).
+					WithHelp("rename one of them, or remove %s first", r.Name)
+			}
 		}
 	}
 	return pl.diags().Len() == before
@@ -56,6 +61,10 @@ func Overlaps(programs []*Program, list *diag.List) {
 			}
 			if name := overlap(p, slices.Concat(q.Owns.Chains, q.DeclaredNames())); name != "" {
 				list.Errorf(diag.OwnershipOverlap, p.Span, "rulesets %s and %s both own %s", p.Name, q.Name, name).
+					Note(q.Span, "%s is here", q.Name)
+			}
+			if name := meeting(p.Owns.Sets, q.Owns.Sets); name != "" {
+				list.Errorf(diag.OwnershipOverlap, p.Span, "rulesets %s and %s both own the set %s", p.Name, q.Name, name).
 					Note(q.Span, "%s is here", q.Name)
 			}
 		}
@@ -101,8 +110,13 @@ func adoptedTwice(p, q *Program, list *diag.List) {
 // overlap finds a name or glob of the list that meets a name or glob of the
 // program.
 func overlap(p *Program, globs []string) string {
+	return meeting(slices.Concat(p.Owns.Chains, p.DeclaredNames()), globs)
+}
+
+// meeting is a name or glob of the second list that meets one of the first.
+func meeting(mine, globs []string) string {
 	for _, g := range globs {
-		for _, own := range slices.Concat(p.Owns.Chains, p.DeclaredNames()) {
+		for _, own := range mine {
 			if participant.Meet(own, g) {
 				return g
 			}

@@ -37,6 +37,8 @@ type Recorded struct {
 	// Owns are the globs at the last apply; Declared the names of its chains.
 	Owns     Owns
 	Declared []string
+	// Sets are the kernel names of its sets.
+	Sets []string
 	// Seen are the other programs' rules that stood at an apply since the host was
 	// started, as Plan.Seen lists them.
 	Seen []string
@@ -59,6 +61,7 @@ type Plan struct {
 	Live, Planned *ir.State
 	Transaction   ir.Transaction
 	Changes       []Change
+	SetChanges    []SetChange
 	// Views are the shared chains that the plan touches or places something in.
 	Views       []ChainView
 	Constraints []ConstraintResult
@@ -90,7 +93,7 @@ type Plan struct {
 	removal, liveOnly bool
 
 	attributionLive, attributionPlanned *recognize.Table
-	owns                                func(chain string) bool
+	owns, ownsSet                       func(name string) bool
 	shared                              func(ir.ChainKey) bool
 	ourJump                             func(ir.Family, *ir.Rule) bool
 	// adopted holds "chain key, target" of the jumps whose place the rulesets manage.
@@ -212,6 +215,7 @@ func (pl *planner) run() {
 		return
 	}
 	pl.plan.owns, pl.plan.shared, pl.plan.ourJump = pl.owned, pl.shared, pl.ourJump
+	pl.plan.ownsSet = func(name string) bool { owner, _ := pl.setOwner(name); return owner != nil }
 	pl.plan.adopted = map[string]bool{}
 	pl.plan.collected, pl.plan.emptied = map[ir.ChainKey]map[string]bool{}, map[ir.ChainKey]bool{}
 	for _, p := range pl.programs {
@@ -222,6 +226,7 @@ func (pl *planner) run() {
 	pl.rec = recognize.New(pl.cat, Fields).State(pl.snap.State)
 	pl.plan.attributionLive, pl.plan.attributionPlanned = pl.rec, pl.rec
 	pl.checkOtherVariant()
+	pl.sets()
 	for _, f := range pl.families {
 		for _, name := range ir.TableNames {
 			pl.table(ir.TableKey{Family: f, Name: name})

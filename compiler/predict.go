@@ -3,6 +3,7 @@ package compiler
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"slices"
@@ -46,6 +47,13 @@ func (pl *planner) predict() {
 
 func (pl *planner) refused(err error) {
 	at, code := diag.Span{}, diag.ToolRefused
+	var set *ir.SetError
+	if errors.As(err, &set) {
+		at, code = set.Op.Origin, diag.ForeignReference
+		if owner, _ := pl.setOwner(set.Op.Name); at.IsZero() && owner != nil {
+			at = owner.Span
+		}
+	}
 	if e, ok := asApplyError(err); ok {
 		blocks := pl.plan.Transaction.Blocks
 		if e.Block < len(blocks) && e.Op >= 0 && e.Op < len(blocks[e.Block].Ops) {
@@ -160,6 +168,7 @@ func (pl *planner) digest() {
 			digestChain(d, ir.ChainKey{Family: t.key.Family, Table: t.key.Name, Chain: e.name}, t.live.Chain(e.name))
 		}
 	}
+	pl.digestSets(d)
 	pl.plan.BaseDigest = "sha256:" + hex.EncodeToString(d.Sum(nil))
 }
 

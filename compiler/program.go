@@ -24,6 +24,8 @@ type Program struct {
 	// Catalogue is the built-in one, extended by Participants, the ruleset's own.
 	Catalogue    *participant.Catalogue
 	Participants []participant.Entry
+	// Sets are the declared sets, as written, IPv4 first.
+	Sets []*DeclaredSet
 	// Chains are the owned chains, by family and table in the order of ir.TableNames,
 	// then as written; helper chains stand behind the chain that needs them.
 	Chains []*Chain
@@ -44,6 +46,8 @@ type Program struct {
 	Params []ParamValue
 
 	act check.Activation
+	// setGlobs are the globs of sets that the ruleset itself names.
+	setGlobs []string
 	// byKey and names index Chains, owned Owns.Chains.
 	byKey map[ir.ChainKey]*Chain
 	names map[string]bool

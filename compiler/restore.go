@@ -12,8 +12,9 @@ import (
 // an apply: owned chains with their old rules, our jumps and adopted jumps at
 // their old places among the foreign rules that are still there, and so what was
 // collected, with counters that begin again. All other foreign rules stay as they
-// are now. Tables that cannot be taken back, such as those in which something
-// cannot be deleted by its text, are left out, each with its error.
+// are now; our sets hold what they held. Tables that cannot be taken back, such as
+// those in which something cannot be deleted by its text, are left out, each with
+// its error.
 func (p *Plan) Restore(before, now *ir.Snapshot) (ir.Transaction, map[ir.TableKey]error) {
 	return p.restore(before, now, false)
 }
@@ -27,6 +28,7 @@ func (p *Plan) RestoreOwn(before, now *ir.Snapshot) (ir.Transaction, map[ir.Tabl
 func (p *Plan) restore(before, now *ir.Snapshot, own bool) (ir.Transaction, map[ir.TableKey]error) {
 	var tx ir.Transaction
 	failed := map[ir.TableKey]error{}
+	tx.SetsBefore, tx.SetsAfter = p.restoreSets(before.State, now.State)
 	for _, f := range now.State.Families {
 		for _, name := range ir.TableNames {
 			k := ir.TableKey{Family: f, Name: name}
@@ -45,6 +47,9 @@ func (p *Plan) restore(before, now *ir.Snapshot, own bool) (ir.Transaction, map[
 				}
 			}
 		}
+	}
+	if len(failed) > 0 {
+		tx.SetsAfter = nil // rules that stay may use them
 	}
 	return tx, failed
 }

@@ -10,7 +10,7 @@ import (
 // that anchors and collections name, and in every table of both families what is ours and who
 // refers to it. What constraints ask for comes later (Plan.Asked).
 func Scope(programs []*Program, opt PlanOptions) ir.Scope {
-	s := ir.Scope{Families: opt.Families, Sets: SetNames(programs)}
+	s := ir.Scope{Families: opt.Families, Sets: SetNames(programs), SetGlobs: SetGlobs(programs, opt.Recorded)}
 	families := opt.Families
 	if len(families) == 0 {
 		families = ir.Families
@@ -40,6 +40,25 @@ func Scope(programs []*Program, opt PlanOptions) ir.Scope {
 		}
 	}
 	return s
+}
+
+// SetGlobs are the globs of the sets that the programs own, and of those that are
+// left over from filling them.
+func SetGlobs(programs []*Program, recorded []Recorded) []string {
+	var out []string
+	for _, p := range programs {
+		own := slices.Clone(p.Owns.Sets)
+		for _, r := range recorded {
+			if r.Name == p.Name {
+				own = append(own, r.Sets...)
+			}
+		}
+		if len(own) > 0 {
+			out = append(append(out, own...), TemporarySets(p.Name))
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // ownedGlobs are the globs of what the programs own, declared names included.

@@ -36,6 +36,7 @@ func (p *Plan) WriteText(w io.Writer, opt TextOptions) error {
 		}
 	}
 	t.chains()
+	t.sets()
 	t.counts()
 	t.commits()
 	t.leftOut()
@@ -140,6 +141,26 @@ func (t *textWriter) chains() {
 	}
 }
 
+// sets prints what happens to sets.
+func (t *textWriter) sets() {
+	if len(t.plan.SetChanges) == 0 {
+		return
+	}
+	t.printf("\n%s\n", t.paint(bold, "sets"))
+	for _, c := range t.plan.SetChanges {
+		for i, line := range c.lines() {
+			code := colors[c.Kind]
+			if i > 0 {
+				code = colors[Added]
+				if strings.HasPrefix(strings.TrimSpace(line), Removed.Mark()) {
+					code = colors[Removed]
+				}
+			}
+			t.printf("%s\n", t.paint(code, "  "+line))
+		}
+	}
+}
+
 // line is a change in one line, two for a changed rule.
 func (c Change) line() string {
 	text := diag.Visible(c.After)
@@ -231,6 +252,9 @@ func (p *Plan) Commits() []Commit {
 
 func (t *textWriter) commits() {
 	commits := t.plan.Commits()
+	if how := t.plan.setCommits(); how != "" {
+		t.printf("\n%s\n", how)
+	}
 	if len(commits) == 0 {
 		return
 	}
@@ -359,6 +383,6 @@ func (t *textWriter) summary() {
 	case t.plan.Empty():
 		t.printf("\nnothing to do: the host is as declared\n")
 	default:
-		t.printf("\nplan: %d to add, %d to change, %d to move, %d to remove\n", add, change, move, remove)
+		t.printf("\nplan: %d to add, %d to change, %d to move, %d to remove%s\n", add, change, move, remove, t.plan.setSummary())
 	}
 }

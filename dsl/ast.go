@@ -149,8 +149,10 @@ type Set struct {
 	Span     diag.Span
 	Families []*Text
 	Type     *Text
+	// Elements are scalars, or mappings of element, comment and timeout.
 	Elements []*Value
 	File     *Text
+	Timeout  *Text
 }
 
 // Table is one entry of spec.tables.

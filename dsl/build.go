@@ -153,7 +153,7 @@ func ruleGlob(v *val) *RuleGlob {
 func set(e valEntry) *Set {
 	s := &Set{
 		Name: e.key, Span: e.value.span, Families: e.value.textsOf("families"), Type: e.value.textOf("type"),
-		File: e.value.textOf("file"),
+		File: e.value.textOf("file"), Timeout: e.value.textOf("timeout"),
 	}
 	if x := e.value.get("elements"); x != nil && x.kind == Scalar {
 		s.Elements = []*Value{x.value()}

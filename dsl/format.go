@@ -226,7 +226,8 @@ func (f formatter) set(s *Set) *branch {
 	case len(s.Elements) > 0:
 		elements = formatValue(&Value{Kind: Sequence, Items: s.Elements})
 	}
-	return flowMap().put("type", word(s.Type)).put("families", words(s.Families)).put("elements", elements).put("file", word(s.File))
+	return flowMap().put("type", word(s.Type)).put("families", words(s.Families)).put("elements", elements).
+		put("file", word(s.File)).put("timeout", word(s.Timeout))
 }
 
 func (f formatter) table(t *Table) *branch {

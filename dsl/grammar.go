@@ -131,15 +131,24 @@ func participantShape() *Shape {
 }
 
 func setShape() *Shape {
-	setType := text(TextShape{What: "a set type", Enum: []string{"address", "cidr", "port", "mac", "interface", "mark"}})
+	setType := text(TextShape{What: "a set type", Problem: setTypeProblem, MaxBytes: 128})
 	element := text(TextShape{What: "an element", Template: true, Free: true})
+	seconds := one("a duration", "1h")
+	item := scalar(element, "10.0.0.0/8")
+	item.MappingWhat = "an element with a comment or a timeout"
+	item.Fields = []*Field{
+		required("element", scalar(element, "10.0.0.0/8"), "The element, or one expression that yields a list of them."),
+		field("comment", one("a comment", "text"), "Comment that the kernel keeps beside the element."),
+		field("timeout", seconds, "Time after which the element ends: seconds, or a duration such as 12h."),
+	}
 	return &Shape{
 		Name: "set", What: "a set", Doc: "A set in the kernel, NAME for one family, NAME-4 and NAME-6 for two.",
 		Fields: []*Field{
-			required("type", scalar(setType, "cidr"), "Type of the elements."),
+			required("type", scalar(setType, "cidr"), "Type of the elements: address, cidr, port, interface, mac, mark, or several of these with \" . \" between them."),
 			field("families", families(), "Address families of the set; those of the ruleset if absent."),
-			field("elements", &Shape{What: "a list of elements", Item: scalar(element, "10.0.0.0/8"), Text: element, Example: "[10.0.0.0/8]"}, "The elements, or one expression that yields them."),
-			field("file", scalar(text(TextShape{What: "a file name"}), "blocklist.txt"), "File beside the ruleset with one element in a line."),
+			field("elements", &Shape{What: "a list of elements", Item: item, Text: element, Example: "[10.0.0.0/8]"}, "The elements, or one expression that yields them."),
+			field("file", scalar(text(TextShape{What: "a file name", Problem: fileProblem, Free: true}), "blocklist.txt"), "File beside the ruleset with one element in a line; a # begins a comment."),
+			field("timeout", seconds, "Time after which elements end that have no timeout of their own."),
 		},
 	}
 }

@@ -148,3 +148,41 @@ func typeProblem(s string) string {
 	}
 	return "is nested too deep"
 }
+
+// SetFieldWords are what an element of a set can be made of.
+var SetFieldWords = []string{"address", "cidr", "port", "interface", "mac", "mark"}
+
+// SetTypeSeparator stands between the parts of a set's type and of its elements.
+const SetTypeSeparator = " . "
+
+// maxSetFields is the number of parts that the kernel's sets can hold at most.
+const maxSetFields = 4
+
+// setTypeProblem says what is wrong with the type of a set.
+func setTypeProblem(s string) string {
+	parts := strings.Split(s, SetTypeSeparator)
+	for _, w := range parts {
+		if slices.Contains(SetFieldWords, w) {
+			continue
+		}
+		if near := diag.DidYouMean(w, SetFieldWords); near != "" {
+			return fmt.Sprintf("names the unknown type %q; did you mean %q?", w, near)
+		}
+		return fmt.Sprintf("names the unknown type %q; there are %s, and several of them with %q between", w, strings.Join(SetFieldWords, ", "), SetTypeSeparator)
+	}
+	if len(parts) > maxSetFields {
+		return fmt.Sprintf("has %d parts, and there can be %d", len(parts), maxSetFields)
+	}
+	return ""
+}
+
+// fileProblem says why a name is not that of a file beside the ruleset.
+func fileProblem(s string) string {
+	switch {
+	case strings.HasPrefix(s, "/"):
+		return "is not beside the ruleset: write the name without the folder in front"
+	case slices.Contains(strings.Split(s, "/"), ".."):
+		return "leads out of the ruleset's folder"
+	}
+	return ""
+}

@@ -256,8 +256,8 @@ func TestRedactedPlansTheSame(t *testing.T) {
 
 // addressed are the scenarios whose rulesets or values speak of addresses that
 // stand on the host: flannel's constraints on the cluster's range, kube-vip's lists
-// of what lives, rules of ours that stand already, and rules in a program's stead.
-var addressed = regexp.MustCompile(`^(flannel-|kube-vip-|docker-host-mixed$|k3s-netbird-damaged-netbird-restarted$|replaced-names$)`)
+// of what lives, rules and sets of ours that stand already, and rules in a program's stead.
+var addressed = regexp.MustCompile(`^(flannel-|kube-vip-|sets-|docker-host-mixed$|k3s-netbird-damaged-netbird-restarted$|replaced-names$)`)
 
 // places is what a plan changes, and where each rule then stands, without texts.
 func places(p *compiler.Plan) []string {

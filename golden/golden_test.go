@@ -18,6 +18,7 @@ import (
 	"hookline/backend/iptables"
 	"hookline/backend/recorded"
 	"hookline/compiler"
+	"hookline/compiler/ipsets"
 	"hookline/compiler/ir"
 	"hookline/compiler/xtables"
 	"hookline/dsl"
@@ -151,7 +152,7 @@ func (s *scenario) compile(t *testing.T, list *diag.List) []*compiler.Program {
 	snap.Source = filepath.Base(filepath.Dir(s.in)) + "/" + filepath.Base(s.in)
 	docs, l := dsl.Parse(s.file(t, "ruleset.yaml"))
 	list.Append(l)
-	opt := compiler.CompileOptions{Facts: snap.Facts}
+	opt := compiler.CompileOptions{Facts: snap.Facts, ReadFile: s.beside}
 	if _, err := os.Stat(filepath.Join(s.dir, "values.yaml")); err == nil {
 		entries, l := dsl.ParseValues(s.file(t, "values.yaml"))
 		list.Append(l)
@@ -173,6 +174,15 @@ func (s *scenario) compile(t *testing.T, list *diag.List) []*compiler.Program {
 	}
 	compiler.UnusedValues(docs, opt.Values, list)
 	return programs
+}
+
+// beside reads a file that the ruleset names.
+func (s *scenario) beside(_ *diag.File, name string) (*diag.File, error) {
+	text, err := os.ReadFile(filepath.Join(s.dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("%s: no such file", name)
+	}
+	return diag.NewFile(name, string(text)), nil
 }
 
 func (s *scenario) file(t *testing.T, name string) *diag.File {
@@ -201,7 +211,11 @@ func transaction(t *testing.T, p *compiler.Plan) string {
 	}
 	var b strings.Builder
 	for _, s := range scripts {
-		fmt.Fprintf(&b, "# %s\n%s", s.Family, s.Text)
+		of := s.Family.String()
+		if s.Sets {
+			of = "sets"
+		}
+		fmt.Fprintf(&b, "# %s\n%s", of, s.Text)
 	}
 	return b.String()
 }
@@ -213,6 +227,14 @@ func predicted(p *compiler.Plan) string {
 	for _, blk := range p.Transaction.Blocks {
 		for _, o := range blk.Ops {
 			touched[ir.ChainKey{Family: blk.Family, Table: blk.Table, Chain: o.Chain}] = true
+		}
+	}
+	for _, c := range p.SetChanges {
+		if s := p.Planned.Set(c.Name); s != nil {
+			fmt.Fprintf(&b, "# set %s %s %s\n", s.Name, s.Type, s.Header)
+			for _, e := range slices.Sorted(slices.Values(s.Elements)) {
+				fmt.Fprintf(&b, "%s\n", e)
+			}
 		}
 	}
 	for _, t := range p.Planned.Tables {
@@ -304,7 +326,7 @@ func (s *scenario) replay(t *testing.T, programs []*compiler.Program, plan *comp
 		t.Fatal(err)
 	}
 	defer session.Close()
-	before := s.read(t, session)
+	before := s.read(t, session, programs)
 	scripts, err := b.Render(plan.Transaction)
 	if err != nil {
 		t.Fatal(err)
@@ -314,7 +336,8 @@ func (s *scenario) replay(t *testing.T, programs []*compiler.Program, plan *comp
 			t.Fatalf("the real tool does not take the transaction: %v", err)
 		}
 	}
-	after := s.read(t, session)
+	after := s.read(t, session, programs)
+	s.sameSets(t, plan.Planned, after.State)
 	want, err := before.State.Apply(plan.Transaction)
 	if err != nil {
 		t.Fatalf("the transaction does not apply to what the tools loaded: %v", err)
@@ -339,9 +362,30 @@ func (s *scenario) replay(t *testing.T, programs []*compiler.Program, plan *comp
 	}
 }
 
-func (s *scenario) read(t *testing.T, session backend.Session) *ir.Snapshot {
+// sameSets compares the sets that are predicted with those that stand: the elements
+// of ours, the names of all others.
+func (s *scenario) sameSets(t *testing.T, planned, after *ir.State) {
 	t.Helper()
-	snap, err := session.Snapshot(context.Background(), ir.Scope{All: true, AllSets: true})
+	var want, got []string
+	for _, x := range planned.Sets {
+		want = append(want, x.Name)
+		if now := after.Set(x.Name); now != nil && now.Header != "" && x.Header != "" && !ipsets.Equal(x, now) {
+			t.Errorf("set %s holds %q, predicted were %q", x.Name, now.Elements, x.Elements)
+		}
+	}
+	for _, x := range after.Sets {
+		got = append(got, x.Name)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(want, got) {
+		t.Errorf("the sets %q stand, predicted were %q", got, want)
+	}
+}
+
+func (s *scenario) read(t *testing.T, session backend.Session, programs []*compiler.Program) *ir.Snapshot {
+	t.Helper()
+	snap, err := session.Snapshot(context.Background(), ir.Scope{All: true, AllSets: true, SetGlobs: compiler.SetGlobs(programs, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

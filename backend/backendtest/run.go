@@ -35,6 +35,9 @@ func Run(t *testing.T, host func(t *testing.T) Host) {
 		{"ReferencesAreFound", referencesAreFound},
 		{"EmptyTransaction", emptyTransaction},
 		{"BrokenPromises", brokenPromises},
+		{"SetsOfRules", setsOfRules},
+		{"RefusedSetsNameTheirLine", refusedSets},
+		{"BrokenSets", brokenSets},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, host(t)) })
 	}

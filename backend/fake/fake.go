@@ -94,6 +94,9 @@ func (s *session) Check(ctx context.Context, script backend.Script) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if script.Sets {
+		return nil
+	}
 	tx, err := s.read(script)
 	if err != nil {
 		return err
@@ -115,6 +118,9 @@ func (s *session) Apply(ctx context.Context, script backend.Script) error {
 		return err
 	}
 	b := s.host
+	if script.Sets {
+		return s.restoreSets(script)
+	}
 	if b.BeforeApply != nil {
 		if state := b.BeforeApply(b.State()); state != nil {
 			b.Replace(state)

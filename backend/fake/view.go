@@ -9,7 +9,7 @@ import (
 // view is the part of a state that a scope asks for. Chains that it does not ask
 // for are listed by name only. References are counted, as the kernel does.
 func view(s *ir.State, scope ir.Scope, v ir.Variant) *ir.State {
-	all := scope.All || len(scope.Tables) == 0 && len(scope.Sets) == 0 && !scope.AllSets
+	all := scope.All || len(scope.Tables) == 0 && len(scope.Sets)+len(scope.SetGlobs) == 0 && !scope.AllSets
 	out := &ir.State{}
 	for _, f := range s.Families {
 		if len(scope.Families) == 0 || slices.Contains(scope.Families, f) {
@@ -31,8 +31,13 @@ func view(s *ir.State, scope ir.Scope, v ir.Variant) *ir.State {
 	}
 	out.SetsRead = all || scope.AllSets
 	for _, set := range s.Sets {
-		if out.SetsRead || slices.Contains(scope.Sets, set.Name) {
-			out.Sets = append(out.Sets, set)
+		owned := slices.ContainsFunc(scope.SetGlobs, func(g string) bool { return ir.MatchGlob(g, set.Name) })
+		if out.SetsRead || owned || slices.Contains(scope.Sets, set.Name) {
+			n := *set
+			if n.Refs = setRefs(s, set.Name); !owned && len(scope.SetGlobs) > 0 {
+				n.Counted, n.Elements, n.Header = n.Size(), nil, ""
+			}
+			out.Sets = append(out.Sets, &n)
 		}
 	}
 	return out

@@ -28,13 +28,15 @@ const (
 
 	ipsetFlagHeader   = 1 << 2 // list without elements
 	ipsetDataElements = 24
+	ipsetDataRefs     = 25
 )
 
 // readSets fills in the ipsets: every one if the scope asks for all, else those
-// that it names. Sets are listed by netlink, which needs no ipset tool.
+// that it names. Sets are listed by netlink, which needs no ipset tool; their
+// elements are read by it.
 func (s *session) readSets(ctx context.Context, scope ir.Scope, state *ir.State) error {
 	all := scope.AllSets || everything(scope)
-	if !all && len(scope.Sets) == 0 {
+	if !all && len(scope.Sets)+len(scope.SetGlobs) == 0 {
 		return nil
 	}
 	if s.kernel == nil {
@@ -45,7 +47,12 @@ func (s *session) readSets(ctx context.Context, scope ir.Scope, state *ir.State)
 		return err
 	}
 	if !all {
-		sets = slices.DeleteFunc(sets, func(x *ir.Set) bool { return !slices.Contains(scope.Sets, x.Name) })
+		sets = slices.DeleteFunc(sets, func(x *ir.Set) bool {
+			return !slices.Contains(scope.Sets, x.Name) && !slices.ContainsFunc(scope.SetGlobs, func(g string) bool { return ir.MatchGlob(g, x.Name) })
+		})
+	}
+	if sets, err = s.readElements(ctx, sets, scope); err != nil {
+		return err
 	}
 	state.Sets = sets
 	// A list of names is read whole: what is not among them does not exist.
@@ -80,8 +87,11 @@ func (k *kernel) ipsets() ([]*ir.Set, error) {
 				set.Family = ipsetFamily(data)
 			case ipsetAttrData:
 				return eachAttr(data, func(typ uint16, data []byte) error {
-					if typ == ipsetDataElements {
+					switch typ {
+					case ipsetDataElements:
 						set.Counted = int(be32(data))
+					case ipsetDataRefs:
+						set.Refs = int(be32(data))
 					}
 					return nil
 				})

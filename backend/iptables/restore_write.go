@@ -11,7 +11,7 @@ import (
 )
 
 // Render writes a transaction as restore text for `iptables-restore --noflush`:
-// one script for each family that has blocks, IPv4 first, with the blocks in
+// the steps on sets ahead of and behind one script for each family that has blocks, IPv4 first, with the blocks in
 // their order. Both variants take the same text. A transaction that breaks a
 // promise (ir.CheckTransaction) is refused.
 func Render(tx ir.Transaction, v ir.Variant) ([]backend.Script, error) {
@@ -22,6 +22,9 @@ func Render(tx ir.Transaction, v ir.Variant) ([]backend.Script, error) {
 		return nil, fmt.Errorf("writing restore text: %w", err)
 	}
 	var out []backend.Script
+	if len(tx.SetsBefore) > 0 {
+		out = append(out, renderSets(tx.SetsBefore))
+	}
 	for _, f := range ir.Families {
 		w := restoreWriter{}
 		for i := range tx.Blocks {
@@ -32,6 +35,9 @@ func Render(tx ir.Transaction, v ir.Variant) ([]backend.Script, error) {
 		if w.text.Len() > 0 {
 			out = append(out, backend.Script{Family: f, Text: w.text.String(), Origin: w.origin})
 		}
+	}
+	if len(tx.SetsAfter) > 0 {
+		out = append(out, renderSets(tx.SetsAfter))
 	}
 	return out, nil
 }

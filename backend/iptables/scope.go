@@ -100,7 +100,7 @@ func (b *Backend) families(scope ir.Scope) []ir.Family {
 // everything tells whether a scope wants every chain: it says so, or says
 // nothing at all.
 func everything(scope ir.Scope) bool {
-	return scope.All || scope.Tables == nil && len(scope.Sets) == 0 && !scope.AllSets
+	return scope.All || scope.Tables == nil && len(scope.Sets)+len(scope.SetGlobs) == 0 && !scope.AllSets
 }
 
 // newTableReader lays out a table's chains; nil if the table is absent.

@@ -73,11 +73,17 @@ func (s *session) exec(ctx context.Context, argv []string, stdin string, more ..
 
 // Check has the tool parse a script. It is no dry run (FIELD M-2).
 func (s *session) Check(ctx context.Context, script backend.Script) error {
+	if script.Sets {
+		return nil // ipset has no such thing
+	}
 	return s.restore(ctx, script, "--test")
 }
 
 // Apply sends a script.
 func (s *session) Apply(ctx context.Context, script backend.Script) error {
+	if script.Sets {
+		return s.restoreSets(ctx, script)
+	}
 	return s.restore(ctx, script)
 }
 

@@ -245,7 +245,7 @@ func TestSets(t *testing.T) {
 	for _, v := range variants {
 		s := open(t, ns, v)
 		all := []*ir.Set{
-			{Family: ir.IPv4, Name: "a", Type: "hash:ip", Counted: 2},
+			{Family: ir.IPv4, Name: "a", Type: "hash:ip", Counted: 2, Refs: 1},
 			{Family: ir.IPv6, Name: "b", Type: "hash:net", Counted: 1},
 			{Family: ir.IPv4, Name: "i", Type: "bitmap:ip"},
 			{Name: "l", Type: "list:set", Counted: 1},

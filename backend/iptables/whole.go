@@ -57,7 +57,7 @@ func readWhole(ctx context.Context, opt Options) (*ir.Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	scope := ir.Scope{All: true, AllSets: true, Whole: true}
+	scope := ir.Scope{All: true, AllSets: true, Whole: true, SetGlobs: []string{"*"}}
 	if len(opt.Families) < len(ir.Families) {
 		scope.Families = opt.Families
 	}

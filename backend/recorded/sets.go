@@ -2,6 +2,7 @@ package recorded
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ func (l *loader) sets(file *diag.File) {
 			}
 		case line[0] == '#':
 		case words[0] == "create" && len(words) >= 3 && byName[words[1]] == nil:
-			set := &ir.Set{Name: words[1], Type: words[2], Family: setFamily(words), Counted: -1}
+			set := &ir.Set{Name: words[1], Type: words[2], Family: setFamily(words), Header: header(strings.Join(words[3:], " ")), Counted: -1}
 			byName[set.Name] = set
 			l.snap.State.Sets = append(l.snap.State.Sets, set)
 		case words[0] == "add" && len(words) >= 3 && byName[words[1]] != nil:
@@ -42,6 +43,9 @@ func (l *loader) sets(file *diag.File) {
 			l.list.Errorf(diag.SnapshotText, span, "no line of an ipset save: expected a create, or an add to a set created above")
 			return
 		}
+	}
+	for _, s := range l.snap.State.Sets {
+		slices.Sort(s.Elements)
 	}
 	slices.SortFunc(l.snap.State.Sets, func(a, b *ir.Set) int { return strings.Compare(a.Name, b.Name) })
 	l.snap.State.SetsRead = true
@@ -61,12 +65,24 @@ func setFamily(words []string) ir.Family {
 	return 0
 }
 
-// writeSets prints sets as `ipset save` does, as far as they are known.
+// moving are words of a header that differ from one copy of a set to the next: the
+// seed of its hash.
+var moving = regexp.MustCompile(` ?initval 0x[0-9a-f]+`)
+
+func header(s string) string { return strings.TrimSpace(moving.ReplaceAllString(s, "")) }
+
+// left is the time that an element has left.
+var left = regexp.MustCompile(`^([^ ]+) timeout [1-9][0-9]*`)
+
+// writeSets prints sets as `ipset save` does, as far as they are known, without what
+// moves by itself: the order of a hash, its seed, and time that is left.
 func writeSets(sets []*ir.Set) string {
 	var b strings.Builder
 	for _, s := range sets {
 		fmt.Fprintf(&b, "create %s %s", s.Name, s.Type)
 		switch {
+		case s.Header != "":
+			b.WriteString(" " + header(s.Header))
 		case strings.HasPrefix(s.Type, "bitmap:"):
 		case s.Family == ir.IPv4:
 			b.WriteString(" family inet")
@@ -74,7 +90,12 @@ func writeSets(sets []*ir.Set) string {
 			b.WriteString(" family inet6")
 		}
 		b.WriteByte('\n')
-		for _, e := range s.Elements {
+		elements := make([]string, len(s.Elements))
+		for i, e := range s.Elements {
+			elements[i] = left.ReplaceAllString(e, "$1")
+		}
+		slices.Sort(elements)
+		for _, e := range elements {
 			fmt.Fprintf(&b, "add %s %s\n", s.Name, e)
 		}
 		if s.Counted >= 0 {

@@ -23,6 +23,10 @@ type sources struct {
 	facts    *diag.File
 	families []ir.Family
 	backend  string
+	// files are those that rulesets name, by their path; stored tells that there are no
+	// others, because the texts come from a stored plan.
+	files  map[string]*diag.File
+	stored bool
 }
 
 // readSources reads every file that the flags and arguments name.
@@ -176,7 +180,7 @@ func (s *sources) parse(list *diag.List) *parsed {
 // compile turns the documents into programs for one host. own are the values that
 // a snapshot brings, facts the host's; both may be nil.
 func (p *parsed) compile(own []*dsl.Entry, facts map[string]any, without bool, list *diag.List) []*compiler.Program {
-	opt := compiler.CompileOptions{Backend: p.src.backend, Families: p.src.families, WithoutFacts: without}
+	opt := compiler.CompileOptions{Backend: p.src.backend, Families: p.src.families, WithoutFacts: without, ReadFile: p.src.beside}
 	opt.Values = append(opt.Values, p.values...)
 	opt.Values = append(opt.Values, own, p.sets)
 	if facts != nil || p.facts != nil {

@@ -222,6 +222,12 @@ func (a *app) writeTransaction(p *compiler.Plan) error {
 		return writeScripts(a.out, scripts)
 	}
 	for _, s := range scripts {
+		if s.Sets {
+			if _, err := fmt.Fprintf(a.out, "# ipset restore\n%s", s.Text); err != nil {
+				return err
+			}
+			continue
+		}
 		tool := map[ir.Family]string{ir.IPv4: "iptables", ir.IPv6: "ip6tables"}[s.Family]
 		kind := strings.TrimPrefix(string(p.Variant), "iptables-")
 		if _, err := fmt.Fprintf(a.out, "# %s-%s-restore --noflush\n%s", tool, kind, s.Text); err != nil {

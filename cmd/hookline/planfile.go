@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"hookline/backend"
@@ -36,6 +38,7 @@ type planFile struct {
 	Values     []textFile `json:"values,omitempty"`
 	Sets       []string   `json:"set,omitempty"`
 	Facts      *textFile  `json:"facts,omitempty"`
+	Files      []textFile `json:"files,omitempty"`
 	Backend    string     `json:"backend"`
 	Families   []string   `json:"families,omitempty"`
 	BaseDigest string     `json:"baseDigest"`
@@ -59,6 +62,9 @@ func (s *sources) store(path string, p *compiler.Plan) error {
 	}
 	if s.facts != nil {
 		f.Facts = &textFile{s.facts.Name(), s.facts.Text()}
+	}
+	for _, path := range slices.Sorted(maps.Keys(s.files)) {
+		f.Files = append(f.Files, textFile{path, s.files[path].Text()})
 	}
 	for _, x := range s.families {
 		f.Families = append(f.Families, x.String())
@@ -93,14 +99,18 @@ func asPlanFile(f *diag.File) (*planFile, error) {
 // shows tells whether the stored plan shows all that a plan changes, and nothing
 // else.
 func (p *planFile) shows(now *compiler.Plan) bool {
-	a, errA := json.Marshal(p.Plan.Changes)
-	b, errB := json.Marshal(now.JSON().Changes)
+	shown := now.JSON()
+	a, errA := json.Marshal([]any{p.Plan.Changes, p.Plan.Sets})
+	b, errB := json.Marshal([]any{shown.Changes, shown.Sets})
 	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
 // sources are the texts of a stored plan.
 func (p *planFile) sources() (*sources, error) {
-	s := &sources{sets: p.Sets, backend: p.Backend}
+	s := &sources{sets: p.Sets, backend: p.Backend, stored: true, files: map[string]*diag.File{}}
+	for _, f := range p.Files {
+		s.files[f.Name] = diag.NewFile(f.Name, f.Text)
+	}
 	for _, r := range p.Rulesets {
 		s.rulesets = append(s.rulesets, diag.NewFile(r.Name, r.Text))
 	}
@@ -122,6 +132,7 @@ func (p *planFile) sources() (*sources, error) {
 
 // scriptJSON is one script of compile -o json.
 type scriptJSON struct {
+	// Family is empty for steps on sets, which are for ipset restore.
 	Family string `json:"family"`
 	Text   string `json:"text"`
 }
@@ -129,7 +140,11 @@ type scriptJSON struct {
 func writeScripts(w io.Writer, scripts []backend.Script) error {
 	out := []scriptJSON{}
 	for _, s := range scripts {
-		out = append(out, scriptJSON{s.Family.String(), s.Text})
+		x := scriptJSON{Text: s.Text}
+		if !s.Sets {
+			x.Family = s.Family.String()
+		}
+		out = append(out, x)
 	}
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")

@@ -31,6 +31,11 @@ func (a *app) snapshotCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if opt.Redact && len(from) == 0 {
+				// Lists of who is blocked or let in: who hides addresses does not show how many
+				// there are in which network.
+				countElements(snap.State)
+			}
 			text, err := recorded.Write(snap, opt)
 			if err != nil {
 				return err
@@ -51,6 +56,13 @@ func (a *app) snapshotCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&from, "snapshot", nil, "write what a recorded `FILE` or folder holds, not this host")
 	rootFlag(cmd, &root)
 	return cmd
+}
+
+// countElements leaves of a host's sets how many elements they have.
+func countElements(s *ir.State) {
+	for _, x := range s.Sets {
+		x.Counted, x.Elements = x.Size(), nil
+	}
 }
 
 func rootFlag(cmd *cobra.Command, root *string) {

@@ -117,6 +117,9 @@ func (s *State) Apply(tx Transaction) (*State, error) { return s.ApplyWith(tx, Q
 // ApplyWith is Apply with a variant's quirks.
 func (s *State) ApplyWith(tx Transaction, q Quirks) (*State, error) {
 	out := &State{Families: s.Families, Tables: slices.Clone(s.Tables), Sets: s.Sets, SetsRead: s.SetsRead}
+	if err := out.applySets(tx.SetsBefore); err != nil {
+		return out, err
+	}
 	for i := range tx.Blocks {
 		b := &tx.Blocks[i]
 		t, err := out.applyBlock(b, q)
@@ -126,6 +129,9 @@ func (s *State) ApplyWith(tx Transaction, q Quirks) (*State, error) {
 			return out, err
 		}
 		out.put(t)
+	}
+	if err := out.applySets(tx.SetsAfter); err != nil {
+		return out, err
 	}
 	return out, nil
 }

@@ -66,6 +66,9 @@ type Scope struct {
 	// Sets: names of sets whose existence matters. AllSets reads all of them.
 	Sets    []string
 	AllSets bool
+	// SetGlobs are globs of sets that are wanted with their elements; with Whole, those of
+	// very large sets are only counted.
+	SetGlobs []string
 	// Whole asks for what no plan needs and only a report on the host or a record of it
 	// does: the tables of nftables, and the other variant with its rules. It costs a
 	// listing of every rule of the host.

@@ -173,12 +173,20 @@ type Rule struct {
 // Set is an ipset or a named set.
 type Set struct {
 	// Family is 0 for a set without one (ipset's hash:mac, bitmap:port and list:set).
-	Family   Family
-	Name     string
-	Type     string // as the tool names it: hash:net, ...
+	Family Family
+	Name   string
+	Type   string // as the tool names it: hash:net, ...
+	// Header are the words behind the type in the tool's own create line, or empty if
+	// nobody asked for the elements.
+	Header string
+	// Elements as the tool prints them, in no order: what matches, then what the element
+	// says besides (timeout, comment).
 	Elements []string
 	// Counted is the number of elements if Elements were not read, else -1.
 	Counted int
+	// Refs is the number of references that the kernel counts: rules, and sets of sets.
+	// It is 0 if there are none or nobody asked.
+	Refs int
 }
 
 // Table finds a table; nil if the state does not list it.

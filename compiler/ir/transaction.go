@@ -5,7 +5,12 @@ import "hookline/dsl/diag"
 // Transaction is what is to be done to a host: blocks in order. A backend
 // commits as many of them at once as CONTRACT 7 promises: for iptables, each
 // block alone.
-type Transaction struct{ Blocks []Block }
+type Transaction struct {
+	// SetsBefore are done before the first block, SetsAfter behind the last one.
+	SetsBefore []SetOp
+	Blocks     []Block
+	SetsAfter  []SetOp
+}
 
 // Block is one `*TABLE ... COMMIT` of one family.
 type Block struct {
@@ -27,7 +32,7 @@ func (t Transaction) Empty() bool {
 			return false
 		}
 	}
-	return true
+	return len(t.SetsBefore)+len(t.SetsAfter) == 0
 }
 
 // OpKind is the kind of an op. The set is closed.

@@ -18,6 +18,13 @@ import (
 //     iptables-nft 1.8.9 still sees the rules that stood there before;
 //   - whatever an op holds fits on its one line of restore text.
 func CheckTransaction(tx Transaction) error {
+	for _, list := range [][]SetOp{tx.SetsBefore, tx.SetsAfter} {
+		for i := range list {
+			if err := checkSetOp(&list[i]); err != nil {
+				return fmt.Errorf("set %q: %w", list[i].Name, err)
+			}
+		}
+	}
 	for i := range tx.Blocks {
 		b := &tx.Blocks[i]
 		if err := checkBlock(b); err != nil {
@@ -26,6 +33,33 @@ func CheckTransaction(tx Transaction) error {
 	}
 	return nil
 }
+
+// checkSetOp makes sure that no text can break out of its line.
+func checkSetOp(o *SetOp) error {
+	word := func(s string) bool {
+		return s != "" && s[0] != '-' && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == 0x7f })
+	}
+	switch {
+	case !word(o.Name) || len(o.Name) > maxSetName:
+		return fmt.Errorf("it is no name of a set")
+	case o.Kind == SetWrite && (!word(o.Temp) || len(o.Temp) > maxSetName || o.Temp == o.Name || !word(o.Type)):
+		return fmt.Errorf("it would be filled as %q, a %q", o.Temp, o.Type)
+	case (o.Kind == SetAdd || o.Kind == SetDelete) && len(o.Elements) != 1:
+		return fmt.Errorf("a single step takes one element, not %d", len(o.Elements))
+	case strings.ContainsAny(o.Header, "\r\n\x00"):
+		return fmt.Errorf("its header is no line")
+	}
+	for _, e := range o.Elements {
+		if e == "" || strings.ContainsAny(e, "\r\n\x00") {
+			return fmt.Errorf("the element %q is no line", e)
+		}
+	}
+	return nil
+}
+
+// maxSetName is the length of the longest name of an ipset (IPSET_MAXNAMELEN less
+// the NUL).
+const maxSetName = 31
 
 func checkBlock(b *Block) error {
 	switch {

@@ -106,6 +106,10 @@ func setDir(dest bool) string {
 // a set's dimensions.
 func (l *lowering) checkSets(a *addresses) {
 	for _, s := range a.sets {
+		if t := l.ctx.setType(s.name); t != nil && t[0] != ir.AddressField && t[0] != ir.CIDRField {
+			l.diags.Errorf(diag.RuleConflict, s.span, "%s takes a set of addresses, and %q is of type %s", a.key, s.name, t)
+			continue
+		}
 		found, dims := false, 0
 		for _, f := range ir.Families {
 			if _, n, ok, _ := l.ctx.SetName(s.name, f); ok {

@@ -92,7 +92,7 @@ func interfaceName(s string) string {
 // what is asked under match and under not is settled together, here for the key
 // under match.
 func (l *lowering) readInterfaces(k Key, not bool) {
-	if not && l.given(k.Name) != nil {
+	if not && l.givenPlain(k.Name) {
 		l.readPatterns(k, true)
 		return
 	}

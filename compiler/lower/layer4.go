@@ -17,6 +17,8 @@ type layer4 struct {
 	sport, dport portKey
 	flags        flagKey
 	icmp         map[ir.Family]*icmpKey
+	// sets are the sets of ports that the rule asks about.
+	sets []setPort
 }
 
 // sides of a key: what match and not say. The spans are zero if they say nothing.
@@ -251,6 +253,10 @@ func (x *layer4) check(l *lowering) {
 	}
 	if x.dport.used() {
 		need("dport", x.dport.at(), "tcp, udp, udplite, sctp or dccp", ports)
+	}
+	for _, s := range x.sets {
+		// bitmap:port knows the ports of these two only.
+		need(s.key+" of a set", s.at, "tcp or udp", func(p uint8) bool { return p == protoTCP || p == protoUDP })
 	}
 	if x.flags.used() {
 		need("tcpFlags", x.flags.at(), "tcp", func(p uint8) bool { return p == protoTCP })

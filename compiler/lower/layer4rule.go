@@ -79,7 +79,9 @@ func (x *layer4) rule(f ir.Family, p uint8, sport, dport []numbers, flags *tcpFl
 	out := protocolSpec(p, false)
 	l4 := &ir.L4{Module: portModules[p]}
 	var more []ir.Match
-	anyPort := false
+	// A later fragment has no ports: neither a value nor its negation matches it, and so
+	// it is to be with a set.
+	anyPort := len(x.sets) > 0 && l4.Module != ""
 	port := func(key *portKey, list []numbers, slot **ir.Ports, kind string) {
 		switch {
 		case len(list) == 1 && l4.Module != "" && everyPort(list[0]):

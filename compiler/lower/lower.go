@@ -64,6 +64,8 @@ type Context struct {
 	// number of dimensions (0: not known). ok is false if there is no such set for
 	// the family; empty tells that a declared set has no elements.
 	SetName func(name string, f ir.Family) (kernel string, dims int, ok, empty bool)
+	// SetType is the type of a declared set, nil for any other; it may be nil.
+	SetType func(name string) ir.SetType
 	// IsChain tells whether a jump may go to a chain.
 	IsChain func(name string) bool
 	// Chains and Sets are candidates for "did you mean"; both may be nil.

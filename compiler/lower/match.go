@@ -1,6 +1,8 @@
 package lower
 
 import (
+	"slices"
+
 	"hookline/compiler/ir"
 	"hookline/dsl/diag"
 )
@@ -32,11 +34,27 @@ func (l *lowering) given(name string) *Value {
 	return nil
 }
 
+// givenPlain tells that match has values of a key that are no sets.
+func (l *lowering) givenPlain(name string) bool {
+	v := l.given(name)
+	if v == nil {
+		return false
+	}
+	list := items(v)
+	return len(list) == 0 || slices.ContainsFunc(list, func(x *Value) bool { return x != nil && !isSet(x) })
+}
+
 // readKey reads one key of match or not.
 func (l *lowering) readKey(k Key, not bool) {
 	if k.Value == nil {
 		l.diags.Errorf(diag.InvalidValue, k.Span, "%s has no value", k.Name)
 		return
+	}
+	if _, takesSets := setKeys[k.Name]; takesSets {
+		var rest bool
+		if k, rest = l.readSetKey(k, not); !rest {
+			return
+		}
 	}
 	switch k.Name {
 	case "protocol", "sport", "dport", "tcpFlags", "icmpType", "icmpv6Type":

@@ -362,6 +362,9 @@ func (im *importer) proveNothing() error {
 	if plan.Diags.HasErrors() {
 		return wrong("%w", plan.Diags.Err())
 	}
+	if !plan.Empty() && len(plan.Changes) == 0 {
+		return wrong("it would change %d sets", len(plan.SetChanges))
+	}
 	if !plan.Empty() {
 		return wrong("it would change %d rules, the first in %s", len(plan.Changes), plan.Changes[0].Key)
 	}

@@ -56,6 +56,8 @@ const (
 	TooLong        Code = "too-long"
 	NeighbourDrop  Code = "neighbour-discovery"
 	UnresolvedSet  Code = "missing-set"
+	SetFile        Code = "set-file"
+	SetMismatch    Code = "set-mismatch"
 )
 
 // Codes of findings about names and ownership (compiler, recognize).

@@ -45,6 +45,8 @@ var Codes = []CodeInfo{
 	{TooLong, "A name, comment or prefix is longer than the kernel can hold."},
 	{NeighbourDrop, "The chain drops ICMPv6 that IPv6 neighbours need to find each other."},
 	{UnresolvedSet, "The rule refers to a set that is neither declared nor on the host."},
+	{SetFile, "The file of a set's elements cannot be read."},
+	{SetMismatch, "A set of that name stands on the host that cannot become the declared one."},
 
 	{ReservedName, "The name belongs to another program."},
 	{ReservedSubstring, "The text holds a substring by which clean-up scripts and other programs delete rules."},

@@ -322,7 +322,7 @@ func (a *apply) run(ctx context.Context) error {
 			a.out.Diags.Errorf(diag.RaceLost, diag.Span{}, "another program keeps changing what the placements rest on: given up after %d rounds", rounds)
 			return a.end(ctx, Moved)
 		}
-		if a.wrote != nil && a.alone(snap) {
+		if a.wrote != nil && (len(plan.Transaction.Blocks) > 0 && a.alone(snap) || a.setsStay(plan)) {
 			a.mismatch(plan)
 			return a.end(ctx, TakenBack)
 		}
@@ -444,10 +444,17 @@ func (a *apply) save(r Record) error {
 	return nil
 }
 
+// union is two lists of names as one, sorted.
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 func (a *apply) record(p *compiler.Program, snap *ir.Snapshot, status string) Record {
 	r := Record{
 		FormatVersion: recordVersion, Name: p.Name, Version: p.Version, Status: status, Variant: string(snap.Variant),
-		Owns: p.Owns.Chains, Declared: p.DeclaredNames(), Families: familyNames(a.opt.Families), Boot: a.opt.Boot,
+		Owns: p.Owns.Chains, Declared: p.DeclaredNames(), Sets: p.DeclaredSetNames(), OwnsSets: slices.Clone(p.Owns.Sets), Families: familyNames(a.opt.Families), Boot: a.opt.Boot,
 	}
 	for _, old := range a.records {
 		if old.Name != p.Name {
@@ -467,6 +474,7 @@ func (a *apply) record(p *compiler.Program, snap *ir.Snapshot, status string) Re
 			r.Declared = append(slices.Clone(r.Declared), old.Declared...)
 			slices.Sort(r.Declared)
 			r.Declared = slices.Compact(r.Declared)
+			r.Sets, r.OwnsSets = union(r.Sets, old.Sets), union(r.OwnsSets, old.OwnsSets)
 		}
 	}
 	for _, s := range p.Respellings(a.planOpt.Respelled) {

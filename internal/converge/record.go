@@ -28,6 +28,9 @@ type Record struct {
 	Variant  string   `json:"variant"`
 	Owns     []string `json:"owns"`
 	Declared []string `json:"declared"`
+	// Sets are the names of its sets in the kernel, OwnsSets the globs of all its sets.
+	Sets     []string `json:"sets,omitempty"`
+	OwnsSets []string `json:"ownsSets,omitempty"`
 	// Families on which it stands; empty means both.
 	Families []string `json:"families,omitempty"`
 	// Respelled tells what a tool printed for a text of ours that it re-spelled.
@@ -191,7 +194,7 @@ func recorded(records []Record, boot string) []compiler.Recorded {
 		if r.Status != "applied" {
 			version = "" // which one stands is not known
 		}
-		x := compiler.Recorded{Name: r.Name, Version: version, Declared: r.Declared, Owns: compiler.Owns{Chains: r.Owns}}
+		x := compiler.Recorded{Name: r.Name, Version: version, Declared: r.Declared, Sets: r.Sets, Owns: compiler.Owns{Chains: r.Owns, Sets: r.OwnsSets}}
 		if boot != "" && r.Boot == boot {
 			x.Seen = r.Seen
 		}

@@ -108,8 +108,15 @@ func (a *apply) forget() error {
 func (a *apply) stuck(ctx context.Context, cause error) {
 	a.out.Status = Stuck
 	a.out.Tables = map[ir.TableKey]string{}
-	a.out.Diags.Errorf(diag.TakeBackFailed, diag.Span{}, "what was committed could not be taken back: %v", cause)
+	d := a.out.Diags.Errorf(diag.TakeBackFailed, diag.Span{}, "what was committed could not be taken back: %v", cause)
 	plan, now, err := a.plan(ctx)
+	if err == nil {
+		if tx, failed := a.base.Restore(a.wrote, now); failed == nil {
+			for _, o := range slices.Concat(tx.SetsBefore, tx.SetsAfter) {
+				d.Note(diag.Span{}, "set %s is not as it was", o.Name)
+			}
+		}
+	}
 	for k := range a.tables {
 		a.out.Tables[k] = "unknown"
 		if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"hookline/backend"
@@ -35,6 +36,16 @@ func (a *apply) write(ctx context.Context, plan *compiler.Plan, snap *ir.Snapsho
 	n := 0
 	for _, s := range scripts {
 		err := a.session.Apply(ctx, s)
+		if s.Sets {
+			// A restore of sets is no transaction: what stands ahead of a refused line was done.
+			var at *backend.ScriptError
+			if !errors.As(err, &at) || at.Number != 1 {
+				a.committed++
+			}
+			if err == nil {
+				continue
+			}
+		}
 		if err == nil {
 			n += commits(s, len(s.Origin)+1)
 			a.lastBlocks = n
@@ -100,6 +111,9 @@ func (a *apply) refused(ctx context.Context, plan *compiler.Plan, generation uin
 	if e.Guard() {
 		return false, a.checkGuard(ctx, e)
 	}
+	if e.Script.Sets {
+		return a.refusedSet(ctx, e)
+	}
 	if chain, _, ok := ruleOf(e, "-X "); ok && plan.Empties(chain) {
 		a.out.Diags.Errorf(diag.RaceLost, e.Line().Span, "another program uses a chain again in which nothing was left: %s", e.Message).
 			WithHelp("apply again; what was collected was put back")
@@ -120,11 +134,31 @@ func (a *apply) refused(ctx context.Context, plan *compiler.Plan, generation uin
 
 // failureKey tells refusals apart: of the same line for the same reason.
 func failureKey(e *backend.ScriptError) string {
+	if e.Script.Sets {
+		return fmt.Sprintf("sets %d: %s", e.Number, e.Message)
+	}
 	table := ""
 	if l := e.Line(); l != nil {
 		table = l.Table
 	}
 	return fmt.Sprintf("%s %s %d %s: %s", e.Script.Family, table, e.Number, lineOf(e), e.Message)
+}
+
+// refusedSet deals with a refused step on a set: what is left half done under a
+// temporary name the next round takes away.
+func (a *apply) refusedSet(ctx context.Context, e *backend.ScriptError) (stop bool, err error) {
+	if a.failures[failureKey(e)] < 2 {
+		return false, nil
+	}
+	at := diag.Span{}
+	if l := e.Line(); l != nil {
+		at = l.Span
+	}
+	a.out.Diags.Errorf(diag.ToolRefused, at, "%s refused line %d of its input: %s", e.Tool, e.Number, e.Message)
+	if a.committed == 0 {
+		return true, a.end(ctx, Refused)
+	}
+	return true, a.end(ctx, TakenBack)
 }
 
 // tellRefused reports a refused line at the YAML that asks for it. The legacy
@@ -283,9 +317,22 @@ func (a *apply) alone(now *ir.Snapshot) bool {
 	return a.sent.generation != 0 && now.Generation == a.sent.generation+uint32(a.sent.commits)
 }
 
+// setsStay tells that sets are to be written that were written in the rounds before,
+// too: they are not what was predicted, and nobody is at work on them all the time.
+// Sets have no generation that would tell it at once.
+func (a *apply) setsStay(plan *compiler.Plan) bool {
+	return a.out.Rounds >= maxSetRounds && a.last != nil && len(plan.Transaction.Blocks) == 0 && reflect.DeepEqual(plan.SetChanges, a.last.SetChanges)
+}
+
+// maxSetRounds is how often the same sets are written.
+const maxSetRounds = 3
+
 // mismatch reports what a plan of the read-back would still change.
 func (a *apply) mismatch(plan *compiler.Plan) {
 	d := a.out.Diags.Errorf(diag.VerifyMismatch, diag.Span{}, "what was read back is not what was predicted, although nobody else wrote")
+	for _, c := range plan.SetChanges {
+		d.Note(c.Source, "set %s: %d elements are missing, and %d too many", c.Name, c.Add, c.Remove)
+	}
 	for _, c := range plan.Changes {
 		switch {
 		case c.Before == "":
