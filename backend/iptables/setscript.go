@@ -31,6 +31,11 @@ func renderSets(ops []ir.SetOp) backend.Script {
 		case ir.SetWrite:
 			line("create %s %s %s", o.Temp, o.Type, o.Header)
 			head := "add " + o.Temp + " "
+			size := 0
+			for _, e := range o.Elements {
+				size += len(head) + len(e) + 1
+			}
+			b.Grow(size)
 			for _, e := range o.Elements {
 				b.WriteString(head)
 				b.WriteString(e)

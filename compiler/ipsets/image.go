@@ -194,18 +194,15 @@ const (
 	defaultElems = 65536
 )
 
-// sizes are the first size of a hash and the most elements that it takes. One that
-// grows as it is filled is moved once for each doubling.
+// sizes are the first size of a hash and the most elements that it takes. The first
+// size is ipset's own: to fill a million elements into a hash that is large from the
+// start takes half as long again as into one that grows.
 func sizes(n int) string {
 	most := defaultElems
 	for most < n {
 		most *= 2
 	}
-	size := defaultSize
-	for size < n/4 {
-		size *= 2
-	}
-	return fmt.Sprintf("hashsize %d maxelem %d", size, most)
+	return fmt.Sprintf("hashsize %d maxelem %d", defaultSize, most)
 }
 
 // header is what a create says of an ipset that matters for what it can hold.

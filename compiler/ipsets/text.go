@@ -15,12 +15,16 @@ const (
 	protoUDP = 17
 )
 
+// usualLength is the length of most elements in large sets: addresses of IPv4.
+const usualLength = 16
+
 // texts prints elements as ipset(8) reads and prints them. All strings share one
 // text.
 func (im *Image) texts(list []ir.Element) []string {
 	var b strings.Builder
 	ends := make([]int, len(list))
 	buf := make([]byte, 0, 128)
+	b.Grow(len(list) * usualLength)
 	for i, e := range list {
 		buf = im.appendElement(buf[:0], e)
 		b.Write(buf)
