@@ -191,7 +191,7 @@ func (p *Plan) markdownSets(b *strings.Builder) {
 	b.WriteString("\n| set | type | add | remove | elements | how |\n| --- | --- | ---: | ---: | ---: | --- |\n")
 	var body strings.Builder
 	for _, c := range p.SetChanges {
-		fmt.Fprintf(b, "| `%s` | %s | %d | %d | %d | %s |\n", cell(inline(c.Name)), c.Type, c.Add, c.Remove, c.Total, escape(c.How))
+		fmt.Fprintf(b, "| %s | %s | %d | %d | %d | %s |\n", markdown.CodeCell(c.Name), c.Type, c.Add, c.Remove, c.Total, markdown.Escape(c.How))
 		if lines := c.lines(); len(lines) > 1 {
 			fmt.Fprintf(&body, "@@ %s @@\n", diag.Visible(c.Name))
 			for _, line := range lines[1:] {
@@ -204,7 +204,7 @@ func (p *Plan) markdownSets(b *strings.Builder) {
 	}
 	if body.Len() > 0 {
 		b.WriteString("\n<details><summary>elements</summary>\n\n")
-		fence(b, body.String())
+		markdown.Fence(b, "diff", strings.Split(strings.TrimSuffix(body.String(), "\n"), "\n"))
 		b.WriteString("\n</details>\n")
 	}
 }
