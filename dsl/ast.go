@@ -11,6 +11,8 @@ type Document struct {
 	Name, Version, Description *Text
 	Families                   []*Text // spec.families
 	Backend                    *Text
+	// Counters is true or false; nil means true.
+	Counters *Text
 	Params                     []*Param
 	Owns                       *Owns
 	Participants               []*Participant

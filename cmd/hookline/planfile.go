@@ -131,6 +131,10 @@ func writeScripts(w io.Writer, scripts []backend.Script) error {
 	for _, s := range scripts {
 		out = append(out, scriptJSON{s.Family.String(), s.Text})
 	}
+	return writeJSON(w, out)
+}
+
+func writeJSON(w io.Writer, out []scriptJSON) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
