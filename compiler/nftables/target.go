@@ -88,7 +88,11 @@ var (
 	}
 )
 
+// reject translates REJECT. Such a rule counts always: without a counter between
+// them nft does not list the looks at family and protocol that stand in front of an
+// answer, and rules that mean different things would read the same.
 func (t *translation) reject(with string) {
+	t.counts = true
 	both, isBoth := rejectBoth[with]
 	one, known := rejectOne[with]
 	switch {
@@ -101,9 +105,7 @@ func (t *translation) reject(with string) {
 	case t.env.Kind != Inet && both == "port-unreachable":
 		t.last = []string{"reject"}
 	default:
-		// nft looks at the family by itself, in front; without a counter between it
-		// does not list a look of ours.
-		t.last, t.family = []string{"reject with " + one}, !t.env.Counters
+		t.last = []string{"reject with " + one}
 	}
 }
 

@@ -94,8 +94,9 @@ type translation struct {
 	// that the first one did not take.
 	first, last []string
 	otherwise   []string
-	// family tells that the action is for one family only.
-	family bool
+	// family tells that the action is for one family only, counts that the rule counts
+	// whatever Env says.
+	family, counts bool
 }
 
 // refuse gives a reason why the rule cannot be said.
@@ -165,16 +166,22 @@ func (t *translation) bodies() ([]Body, []string) {
 
 func (t *translation) action(first, last []string) []string {
 	out := slices.Clone(first)
-	if t.env.Counters || t.spec.Target == nil {
+	if t.env.Counters || t.counts || t.spec.Target == nil {
 		out = append(out, "counter")
 	}
 	return append(out, last...)
 }
 
-// familyAt is where a look at the family stands: in front, but behind a look at
-// the protocol that only this family has. nft takes the former for a part of the
-// latter and does not list it, which would read as a rule for both families.
+// familyAt is where a look at the family stands: in front, but behind a look at a
+// protocol that only this family has, and behind one at the protocol of a
+// connection. In front of those nft does not list it, and the rule would read as
+// one for both families.
 func familyAt(conditions []string, f ir.Family) int {
 	own := map[ir.Family]string{ir.IPv4: "meta l4proto icmp", ir.IPv6: "meta l4proto ipv6-icmp"}[f]
-	return slices.Index(conditions, own) + 1
+	for i := len(conditions) - 1; i >= 0; i-- {
+		if c := conditions[i]; c == own || strings.HasPrefix(c, "ct protocol ") {
+			return i + 1
+		}
+	}
+	return 0
 }
