@@ -42,6 +42,10 @@ func (t *translation) layer4(m *ir.L4) {
 		t.tcpFlags(m.Flags)
 	}
 	if m.Option != nil {
+		if m.OptionNot && len(t.conditions) == before {
+			// What has no header has no option: other protocols, and later fragments.
+			t.must(hasHeader("tcp"))
+		}
 		t.must("tcp option " + tcpOption(*m.Option) + map[bool]string{false: " exists", true: " missing"}[m.OptionNot])
 	}
 	if len(t.conditions) == before {

@@ -68,6 +68,12 @@ func (l *lab) settings() {
 	l.t.Helper()
 	for i, ns := range l.ns {
 		err := ns.Do(func() error {
+			// No fragment is kept, so that none is answered half a minute later.
+			for _, name := range []string{"low", "high"} {
+				if err := os.WriteFile("/proc/sys/net/ipv4/ipfrag_"+name+"_thresh", []byte("0"), 0); err != nil {
+					return err
+				}
+			}
 			for name, value := range map[string]string{
 				"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1", "ipv4/conf/all/rp_filter": "0", "ipv4/conf/default/rp_filter": "0",
 				"ipv4/conf/all/send_redirects": "0", "ipv4/conf/default/send_redirects": "0", "ipv4/icmp_ratelimit": "0", "ipv6/icmp/ratelimit": "0",
