@@ -41,7 +41,7 @@ func Raw(parts []RawPart, chain func(name string) (inTable string, ok bool)) (Bo
 	if err != nil {
 		return Body{}, err
 	}
-	return Body{statements: []string{strings.Join(words, " ")}}, nil
+	return Body{statements: []string{joined(words)}}, nil
 }
 
 // rawText splits text into words: what stands between blanks, and each quoted text,
@@ -164,4 +164,16 @@ func (r *rawText) check(chain func(name string) (string, bool)) ([]string, error
 		}
 	}
 	return words, nil
+}
+
+// joined puts blanks between words, but none ahead of a comma.
+func joined(words []string) string {
+	var b strings.Builder
+	for i, w := range words {
+		if i > 0 && w != "," {
+			b.WriteByte(' ')
+		}
+		b.WriteString(w)
+	}
+	return b.String()
 }

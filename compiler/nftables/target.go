@@ -223,7 +223,8 @@ func (t *translation) ct(x *ir.CT) {
 		t.refuse("CT without options does nothing but keep later rules from saying notrack")
 	default:
 		dir := map[string]string{"": "", "orig": "original ", "reply": "reply "}[x.ZoneDir]
-		t.last = []string{fmt.Sprintf("ct %szone set %d", dir, *x.Zone)}
+		// iptables leaves alone what notrack was said for; nft would track it again.
+		t.last = []string{"ct state ! untracked", fmt.Sprintf("ct %szone set %d", dir, *x.Zone)}
 	}
 }
 

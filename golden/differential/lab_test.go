@@ -232,7 +232,7 @@ func (l *lab) send(list []*packet) {
 const quiet = 15 * time.Millisecond
 
 // heard is what arrived since the last call, in no order.
-func (l *lab) heard(quiet time.Duration) []string {
+func (l *lab) heard(e eyes, quiet time.Duration) []string {
 	l.t.Helper()
 	var out []string
 	buf := make([]byte, 4096)
@@ -248,7 +248,7 @@ func (l *lab) heard(quiet time.Duration) []string {
 				if ll == nil || ll.Pkttype == unix.PACKET_OUTGOING {
 					continue
 				}
-				if s := seen(buf[:n]); s != "" {
+				if s := e.seen(buf[:n]); s != "" {
 					out = append(out, machineNames[i]+": "+s)
 				}
 			}
@@ -259,7 +259,7 @@ func (l *lab) heard(quiet time.Duration) []string {
 				if err != nil {
 					break
 				}
-				out = append(out, "router: "+datagram(from, buf[:n]))
+				out = append(out, "router: "+e.datagram(from, buf[:n]))
 			}
 		}
 		if len(out) > before {
@@ -272,12 +272,12 @@ func (l *lab) heard(quiet time.Duration) []string {
 	return out
 }
 
-func datagram(from unix.Sockaddr, b []byte) string {
+func (e eyes) datagram(from unix.Sockaddr, b []byte) string {
 	a, _ := from.(*unix.SockaddrInet6)
 	if a == nil || len(b) < 4 {
 		return "a datagram of nobody"
 	}
-	return fmt.Sprintf("took a datagram of %s, number %x", netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)), b[:4])
+	return fmt.Sprintf("took a datagram of %s port %s, number %x", netip.AddrFrom16(a.Addr).Unmap(), e.port(uint16(a.Port)), b[:4])
 }
 
 // forget empties the router's connection tracking.
@@ -328,6 +328,20 @@ COMMIT
 :OUTPUT ACCEPT
 COMMIT
 `
+
+// tracking makes the kernel track connections of both families, or leaves that to
+// the rules. Where it tracks it puts fragments together ahead of everything; a rule
+// of iptables asks for that in its own family, a table of inet in both.
+func (l *lab) tracking(on bool) {
+	l.t.Helper()
+	text := "add table inet lab\ndelete table inet lab\n"
+	if on {
+		text += "add table inet lab\nadd chain inet lab last { type filter hook postrouting priority 1000; }\nadd rule inet lab last ct state new\n"
+	}
+	if _, complaint := run(l.t, l.ns[router], text, "nft", "-f", "-"); complaint != "" {
+		l.t.Fatal(complaint)
+	}
+}
 
 // load puts a program into the router's tables, in place of what stood there.
 func (l *lab) load(p *compiler.Program) error {

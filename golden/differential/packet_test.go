@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -33,6 +34,9 @@ const (
 	protoGRE    = 47
 	protoICMPv6 = 58
 )
+
+// ourWindow tells packets that a test sent from those of a kernel.
+const ourWindow = 8191
 
 func (p *packet) v6() bool { return p.src.Is6() }
 
@@ -113,7 +117,7 @@ func (p *packet) transport() []byte {
 		binary.BigEndian.PutUint32(h[4:], p.number<<12)
 		binary.BigEndian.PutUint32(h[8:], 0x01000000|p.number)
 		h[12], h[13] = 6<<4, p.flags
-		binary.BigEndian.PutUint16(h[14:], 8192)
+		binary.BigEndian.PutUint16(h[14:], ourWindow)
 		copy(h[20:], []byte{2, 4, 1460 >> 8, 1460 & 0xff}) // the largest segment
 		payload = nil
 	case protoUDP:
@@ -165,10 +169,22 @@ func checksum(sum uint32, b []byte) uint16 {
 	return ^uint16(sum)
 }
 
+// eyes know the ports of the packets that were sent. A kernel that translates
+// addresses and finds a port taken chooses another one by chance.
+type eyes map[uint16]bool
+
+// port is a port as it is, or a sign for one that nobody sent.
+func (e eyes) port(n uint16) string {
+	if e[n] {
+		return strconv.Itoa(int(n))
+	}
+	return "?"
+}
+
 // seen is what a packet says that arrived somewhere, without what differs between
 // two runs: numbers that a kernel chooses, checksums. It is empty for packets of no
 // interest: neighbour discovery and the like.
-func seen(b []byte) string {
+func (e eyes) seen(b []byte) string {
 	if len(b) < 20 {
 		return "short"
 	}
@@ -198,21 +214,21 @@ func seen(b []byte) string {
 	if proto == protoICMPv6 && len(body) > 0 && body[0] >= 130 || proto == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%s > %s %s ttl %d dscp %d%s", src, dst, seenTransport(proto, body), ttl, dscp, frag)
+	return fmt.Sprintf("%s > %s %s ttl %d dscp %d%s", src, dst, e.seenTransport(proto, body), ttl, dscp, frag)
 }
 
-func seenTransport(proto uint8, b []byte) string {
+func (e eyes) seenTransport(proto uint8, b []byte) string {
 	if len(b) < 8 {
 		return fmt.Sprintf("protocol %d", proto)
 	}
-	sport, dport := binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
+	sport, dport := e.port(binary.BigEndian.Uint16(b)), e.port(binary.BigEndian.Uint16(b[2:]))
 	switch proto {
 	case protoTCP:
 		if len(b) < 20 {
-			return fmt.Sprintf("tcp %d > %d", sport, dport)
+			return fmt.Sprintf("tcp %s > %s", sport, dport)
 		}
-		s := fmt.Sprintf("tcp %d > %d %s ack %d", sport, dport, flagText(b[13]), binary.BigEndian.Uint32(b[8:]))
-		if b[13]&0x12 != 0x12 { // the number of a SYN+ACK is the kernel's choice
+		s := fmt.Sprintf("tcp %s > %s %s ack %d", sport, dport, flagText(b[13]), binary.BigEndian.Uint32(b[8:]))
+		if b[13]&0x10 == 0 || binary.BigEndian.Uint16(b[14:]) == ourWindow { // who listens chooses numbers of its own
 			s += fmt.Sprintf(" seq %d", binary.BigEndian.Uint32(b[4:]))
 		}
 		if n := int(b[12]>>4) * 4; n >= 24 && len(b) >= n && b[20] == 2 {
@@ -220,7 +236,7 @@ func seenTransport(proto uint8, b []byte) string {
 		}
 		return s
 	case protoUDP:
-		s := fmt.Sprintf("udp %d > %d", sport, dport)
+		s := fmt.Sprintf("udp %s > %s", sport, dport)
 		if len(b) >= 12 {
 			s += fmt.Sprintf(" number %d", binary.BigEndian.Uint32(b[8:]))
 		}
@@ -229,10 +245,10 @@ func seenTransport(proto uint8, b []byte) string {
 		s := fmt.Sprintf("icmp %d/%d", b[0], b[1])
 		echo := proto == protoICMP && (b[0] == 0 || b[0] == 8) || proto == protoICMPv6 && b[0] >= 128
 		if echo {
-			return s + fmt.Sprintf(" id %d seq %d", binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:]))
+			return s + fmt.Sprintf(" id %s seq %d", e.port(binary.BigEndian.Uint16(b[4:])), binary.BigEndian.Uint16(b[6:]))
 		}
 		if len(b) > 28 {
-			s += " about (" + seen(b[8:]) + ")"
+			s += " about (" + e.seen(b[8:]) + ")"
 		}
 		return s
 	}
