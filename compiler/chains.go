@@ -70,8 +70,11 @@ func (c *compilation) rule(ch *Chain, r *dsl.Rule, label string) {
 	case nft && r.NFT != nil:
 		c.rawNFT(ch, r, label)
 	case nft && r.Iptables != nil && r.Match == nil && r.Action == nil:
-		c.diags.Errorf(diag.RuleDialect, r.Iptables.Span, "this rule says nothing for nft").
-			WithHelp("give its text under nft: too, write match and action, or write the text alone, without iptables:, to have it translated")
+		before := len(ch.Rules)
+		c.text(ch, r.Iptables, r.Iptables.Span, label)
+		for i := before; i < len(ch.Rules); i++ {
+			ch.Rules[i].FromText = true
+		}
 	case nft && r.Iptables != nil:
 		c.structured(ch, r, label)
 	case r.Iptables != nil:

@@ -134,6 +134,11 @@ func (w *nftWriter) rules(c *Chain) []nftables.Item {
 			out = append(out, w.raw(c.Key, r, w.comment(append(words, r.Comments...), r.Rule.Origin), group)...)
 			continue
 		}
+		if r.FromText {
+			w.diags.Errorf(diag.RuleDialect, r.Rule.Origin, "this rule says nothing for nft").
+				WithHelp("give its text under nft: too, write match and action, or write the text alone, without iptables:, to have it translated")
+			continue
+		}
 		comment := w.comment(append(words, r.Rule.Spec.Comments()...), r.Rule.Origin)
 		out = append(out, w.items(c.Key, r.Rule, comment, group)...)
 	}

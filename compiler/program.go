@@ -91,6 +91,8 @@ type ChainRule struct {
 	Rule *ir.Rule
 	// Label addresses the rule in its chain: its name, or #N.
 	Label string
+	// FromText tells that the rule is written for the iptables backends alone.
+	FromText bool
 	// Raw is the text of a rule that was written for nft, else nil. Rule then is empty.
 	Raw []nftables.RawPart
 	// Comments are those of a rule with Raw; other rules hold theirs.
