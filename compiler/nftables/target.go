@@ -51,8 +51,7 @@ func (t *translation) target(target ir.Target) {
 	case *ir.TProxy:
 		t.tproxy(x)
 	case *ir.SetDSCP:
-		// nft looks at the family by itself, and would do so behind the counter.
-		t.first, t.family = []string{t.ip() + " dscp set " + dscp(x.Value)}, true
+		t.counts, t.last = true, []string{t.ip() + " dscp set " + dscp(x.Value)}
 	case *ir.RawTarget:
 		t.refuse("-j %s is not translated", x.Name)
 	default:
@@ -88,9 +87,9 @@ var (
 	}
 )
 
-// reject translates REJECT. Such a rule counts always: without a counter between
-// them nft does not list the looks at family and protocol that stand in front of an
-// answer, and rules that mean different things would read the same.
+// reject translates REJECT. Such a rule counts always, as one that sets a DSCP does:
+// without a counter between them nft does not list the looks at family and protocol
+// that stand in front, and rules that mean different things would read the same.
 func (t *translation) reject(with string) {
 	t.counts = true
 	both, isBoth := rejectBoth[with]

@@ -89,14 +89,11 @@ type translation struct {
 	// protocolSaid tells that a condition looks at the protocol by itself.
 	protocolSaid bool
 
-	// first are the action's statements that stand ahead of the counter, last those
-	// behind it. otherwise, if it is set, is the action of a second rule, for packets
-	// that the first one did not take.
-	first, last []string
-	otherwise   []string
-	// family tells that the action is for one family only, counts that the rule counts
-	// whatever Env says.
-	family, counts bool
+	// last are the action's statements, behind the counter. otherwise, if it is set, is
+	// the action of a second rule, for packets that the first one did not take.
+	last, otherwise []string
+	// counts tells that the rule counts whatever Env says.
+	counts bool
 }
 
 // refuse gives a reason why the rule cannot be said.
@@ -130,7 +127,7 @@ func (t *translation) ask(statement string) {
 // bodies puts the parts together.
 func (t *translation) bodies() ([]Body, []string) {
 	product := [][]string{nil}
-	implied := t.family
+	implied := false
 	for _, c := range t.conditions {
 		implied = implied || c.family
 		var next [][]string
@@ -143,9 +140,9 @@ func (t *translation) bodies() ([]Body, []string) {
 			return nil, []string{fmt.Sprintf("it needs more than %d rules of nft", maxAlternatives)}
 		}
 	}
-	actions := [][]string{t.action(t.first, t.last)}
+	actions := [][]string{t.action(t.last)}
 	if t.otherwise != nil {
-		actions = append(actions, t.action(nil, t.otherwise))
+		actions = append(actions, t.action(t.otherwise))
 	}
 	if t.asks && len(product)*len(actions) > 1 {
 		return nil, []string{"it needs several rules of nft, and each would have a limit of its own"}
@@ -164,12 +161,11 @@ func (t *translation) bodies() ([]Body, []string) {
 	return out, nil
 }
 
-func (t *translation) action(first, last []string) []string {
-	out := slices.Clone(first)
+func (t *translation) action(statements []string) []string {
 	if t.env.Counters || t.counts || t.spec.Target == nil {
-		out = append(out, "counter")
+		return append([]string{"counter"}, statements...)
 	}
-	return append(out, last...)
+	return statements
 }
 
 // familyAt is where a look at the family stands: in front, but behind a look at a

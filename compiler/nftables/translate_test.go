@@ -65,7 +65,7 @@ func TestTranslate(t *testing.T) {
 		{"filter", "-j REJECT --reject-with icmp-port-unreachable", []string{"meta nfproto ipv4 counter reject with icmpx port-unreachable"}, "the word of both families"},
 		{"filter", "-j LOG --log-prefix \"a b \" --log-level debug", []string{`meta nfproto ipv4 counter log prefix "a b " level debug`}, ""},
 		{"mangle", "-j MARK --set-xmark 0x3/0x5", []string{"meta nfproto ipv4 counter meta mark set meta mark & 0xfffffffb ^ 0x00000002 | 0x00000001"}, "put out, turned over, set"},
-		{"mangle", "-j DSCP --set-dscp 8", []string{"ip dscp set cs1 counter"}, "the statement looks at the family, and the counter must not count the other"},
+		{"mangle", "-j DSCP --set-dscp 8", []string{"meta nfproto ipv4 counter ip dscp set cs1"}, "a limit in front must not be asked by the other family"},
 		{"mangle", "-p tcp -j TPROXY --on-port 50 --on-ip 127.0.0.1 --tproxy-mark 1", []string{
 			"meta nfproto ipv4 meta l4proto tcp counter tproxy ip to 127.0.0.1:50 meta mark set 0x00000001 accept",
 			"meta nfproto ipv4 meta l4proto tcp counter drop",
