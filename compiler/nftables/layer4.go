@@ -25,11 +25,18 @@ func (t *translation) laterProtocol() bool {
 }
 
 // hasHeader asks for packets that have the protocol's header: later fragments have
-// none. Every port is at least 0.
-func hasHeader(module string) string { return module + " sport >= 0" }
+// none. For IPv6 there is no look at that; every port is at least 0.
+func (t *translation) hasHeader(module string) {
+	if t.env.Family == ir.IPv6 {
+		t.must(module + " sport >= 0")
+		return
+	}
+	t.must("meta l4proto " + module)
+	t.mustIn(fragment(false))
+}
 
-// layer4 translates -m tcp and its like. Like iptables, nft takes no later
-// fragments for any of this, negated or not.
+// layer4 translates -m tcp and its like. What nft makes of a later fragment that
+// nobody put together is what iptables-nft makes of it: docs/decisions/0019.
 func (t *translation) layer4(m *ir.L4) {
 	t.protocolSaid = true
 	before := len(t.conditions)
@@ -44,12 +51,12 @@ func (t *translation) layer4(m *ir.L4) {
 	if m.Option != nil {
 		if m.OptionNot && len(t.conditions) == before {
 			// What has no header has no option: other protocols, and later fragments.
-			t.must(hasHeader("tcp"))
+			t.hasHeader("tcp")
 		}
 		t.must("tcp option " + tcpOption(*m.Option) + map[bool]string{false: " exists", true: " missing"}[m.OptionNot])
 	}
 	if len(t.conditions) == before {
-		t.must(hasHeader(m.Module))
+		t.hasHeader(m.Module)
 	}
 }
 
@@ -135,7 +142,7 @@ func (t *translation) tcpFlags(f *ir.TCPFlags) {
 	case never && !f.Not, f.Mask == 0 && f.Not && f.Comp == 0:
 		t.refuse("it never matches: no flags are such flags")
 	case f.Mask == 0, never:
-		t.must(hasHeader("tcp"))
+		t.hasHeader("tcp")
 	case f.Comp == 0 && f.Not:
 		t.must("tcp flags " + list)
 	case f.Comp == 0:

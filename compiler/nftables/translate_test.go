@@ -40,7 +40,7 @@ func TestTranslate(t *testing.T) {
 		{"filter", "-s 10.0.0.0/8 -p tcp --dport 22 -j ACCEPT", []string{"ip saddr 10.0.0.0/8 tcp dport 22 counter accept"}, "an address looks at the family"},
 		{"filter", "-p tcp -j ACCEPT", []string{"meta nfproto ipv4 meta l4proto tcp counter accept"}, ""},
 		{"filter", "-p icmp -j ACCEPT", []string{"meta l4proto icmp meta nfproto ipv4 counter accept"}, "nft does not list the family in front of its own protocol"},
-		{"filter", "-p tcp -m tcp -j ACCEPT", []string{"meta nfproto ipv4 tcp sport >= 0 counter accept"}, "a later fragment has no ports"},
+		{"filter", "-p tcp -m tcp -j ACCEPT", []string{"meta l4proto tcp ip frag-off & 8191 == 0 counter accept"}, "a later fragment has no ports"},
 		{"filter", "-p icmp -m icmp --icmp-type any", []string{"meta l4proto icmp ip frag-off & 8191 == 0 counter"}, "a later fragment has no type"},
 		{"filter", "-p icmp -m icmp ! --icmp-type 3/1 -j DROP", []string{
 			"icmp type != destination-unreachable counter drop",
@@ -59,7 +59,7 @@ func TestTranslate(t *testing.T) {
 		{"filter", "-m mark --mark 0x10000/0xffff0000 -j ACCEPT", []string{"meta nfproto ipv4 meta mark 0x00010000/16 counter accept"}, "nft lists leading ones as a prefix"},
 		{"filter", "-m mark --mark 0x0/0x0 -j ACCEPT", []string{"meta nfproto ipv4 counter accept"}, "every mark is such a mark"},
 		{"filter", "-m connmark --mark 0x0/0x0 -j ACCEPT", []string{"meta nfproto ipv4 ct mark >= 0x00000000 counter accept"}, "a packet without an entry has none"},
-		{"filter", "-p tcp -m tcp ! --tcp-option 8 -j DROP", []string{"meta nfproto ipv4 tcp sport >= 0 tcp option timestamp missing counter drop"}, "what is not TCP has no option either"},
+		{"filter", "-p tcp -m tcp ! --tcp-option 8 -j DROP", []string{"meta l4proto tcp ip frag-off & 8191 == 0 tcp option timestamp missing counter drop"}, "what is not TCP has no option either"},
 		{"filter", "-i eth+ ! -o lo -j DROP", []string{`meta nfproto ipv4 iifname "eth*" oifname != "lo" counter drop`}, ""},
 		{"filter", `-i a* -j DROP`, []string{`meta nfproto ipv4 iifname "a\*" counter drop`}, "a star is a letter of the name"},
 		{"filter", "-j REJECT --reject-with icmp-port-unreachable", []string{"meta nfproto ipv4 counter reject with icmpx port-unreachable"}, "the word of both families"},

@@ -61,7 +61,12 @@ func (d dice) packet(port uint16, number uint32) *packet {
 		p.proto = protoGRE
 		p.size = 64 // no header that connection tracking would read
 	}
-	if v6 == 0 && p.proto == protoUDP && d.one(12) {
+	switch {
+	case v6 == 0 && p.proto == protoUDP && d.one(12):
+		p.fragment = 1
+	case v6 == 0 && p.proto == protoGRE && d.one(3):
+		// Of protocols with ports iptables-nft and nft read a later fragment as if it had
+		// them, and iptables-legacy does not.
 		p.fragment = 1 + d.IntN(2)
 	}
 	return p
