@@ -136,8 +136,11 @@ func (t *translation) log(x *ir.Log) {
 		list *[]string
 		name string
 	}{
-		{x.TCPSequence, &tcp, "sequence"}, {x.TCPOptions, &tcp, "options"}, {x.IPOptions, &flags, "ip options"},
-		{x.UID, &flags, "skuid"}, {x.MACDecode, &flags, "ether"},
+		{x.TCPSequence, &tcp, "sequence"},
+		{x.TCPOptions, &tcp, "options"},
+		{x.IPOptions, &flags, "ip options"},
+		{x.UID, &flags, "skuid"},
+		{x.MACDecode, &flags, "ether"},
 	} {
 		if f.on {
 			*f.list = append(*f.list, f.name)

@@ -108,7 +108,7 @@ func (p *packet) transport() []byte {
 	payload := make([]byte, max(8, p.size)&^7)
 	binary.BigEndian.PutUint32(payload, p.number)
 	var h []byte
-	at := 0
+	var at int
 	switch p.proto {
 	case protoTCP:
 		h, at = make([]byte, 24), 16

@@ -133,6 +133,9 @@ func (d dice) action(table string, c *chain, later []*chain) (action, protocol s
 		}
 		return fmt.Sprintf("{%s: %s}", d.pick("jump", "jump", "goto"), to.name), ""
 	}
+	if table == "nat" && !d.one(3) {
+		return d.nat(c)
+	}
 	switch d.IntN(4) {
 	case 0:
 		return d.pick("accept", "drop", "return", "return"), ""

@@ -175,10 +175,7 @@ func TestScenarioRulesets(t *testing.T) {
 		loaded++
 		t.Run(filepath.Base(filepath.Dir(path)), func(t *testing.T) { readsBack(t, netns.ForTest(t), tables) })
 	}
-	var words []string
-	for _, c := range slices.Sorted(maps.Keys(reasons)) {
-		words = append(words, c)
-	}
+	words := slices.Sorted(maps.Keys(reasons))
 	t.Logf("%d of %d rulesets load; the others are refused with %s", loaded, len(paths), strings.Join(words, ", "))
 	if loaded < 15 {
 		t.Errorf("only %d of %d rulesets of the scenarios compile for nft", loaded, len(paths))
