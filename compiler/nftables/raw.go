@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 )
 
 // RawPart is a piece of text that somebody wrote for nft: literal, or the value of
@@ -73,7 +74,7 @@ func (r *rawText) end() {
 
 func (r *rawText) read(c rune, value bool) error {
 	switch {
-	case c < ' ' || c == 0x7f || c == 0xfffd:
+	case unicode.IsControl(c) || c == unicode.ReplacementChar:
 		return fmt.Errorf("control characters and line ends cannot stand in a rule")
 	case c == '$':
 		return fmt.Errorf("nft takes $ for one of its variables")

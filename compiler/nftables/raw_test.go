@@ -36,6 +36,8 @@ func TestRaw(t *testing.T) {
 		{`ip saddr @x accept`, "", "not declared"},
 		{`ip saddr x@y accept`, "", "begins a word"},
 		{"accept \x1b[1m", "", "control"},
+		{"log prefix \"\u009b1m\"", "", "control"},
+		{"log prefix \"\xff\"", "", "control"},
 	} {
 		b, err := Raw([]RawPart{{Text: tt.text}}, declared)
 		switch {

@@ -2,6 +2,7 @@ package nftables
 
 import (
 	"strings"
+	"unicode"
 
 	"hookline/compiler/ir"
 	"hookline/dsl/diag"
@@ -83,5 +84,5 @@ func CommentProblem(text string) string {
 // plainText tells that a text has nothing in it that ends a line or a terminal's
 // patience.
 func plainText(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0xfffd }) < 0
+	return strings.IndexFunc(s, func(r rune) bool { return unicode.IsControl(r) || r == unicode.ReplacementChar }) < 0
 }

@@ -197,3 +197,19 @@ func BenchmarkTranslate(b *testing.B) {
 		}
 	}
 }
+
+func TestCommentProblem(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{"web: web servers; {x} # $y", ""},
+		{strings.Repeat("x", MaxComment), ""},
+		{strings.Repeat("x", MaxComment+1), "128 bytes"},
+		{`say "x"`, "quote"},
+		{"a\nadd table ip x", "control"},
+		{"\x1b[1m", "control"},
+		{"\xff", "control"},
+	} {
+		if got := CommentProblem(tt.text); (got == "") != (tt.want == "") || !strings.Contains(got, tt.want) {
+			t.Errorf("CommentProblem(%q) = %q, want %q", tt.text, got, tt.want)
+		}
+	}
+}
