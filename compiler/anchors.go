@@ -28,7 +28,7 @@ func (c *compilation) anchor(f ir.Family, table string, d *dsl.Anchor, adopt boo
 	a := Anchor{
 		Key: key, Name: target, Ruleset: c.prog.Name, Span: d.Jump.Span, Target: target, Adopt: adopt,
 		AnyMatch: adopt && d.Match == nil && d.Iptables == nil, Collapse: collapses(d, adopt),
-		Force: literal(d.Force) == "true",
+		Force: literal(d.Force) == "true", FromText: d.Iptables != nil,
 	}
 	if d.Name != nil {
 		a.Name = literal(d.Name)

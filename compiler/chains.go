@@ -63,9 +63,20 @@ func (c *compilation) eachRule(ch *Chain, r *dsl.Rule, label string) {
 
 // rule compiles one rule for the chain's family.
 func (c *compilation) rule(ch *Chain, r *dsl.Rule, label string) {
+	nft := c.prog.Backend == string(ir.NFT)
 	switch {
 	case r.String != nil:
 		c.text(ch, r.String, r.String.Span, label)
+	case nft && r.NFT != nil:
+		c.rawNFT(ch, r, label)
+	case nft && r.Iptables != nil && r.Match == nil && r.Action == nil:
+		before := len(ch.Rules)
+		c.text(ch, r.Iptables, r.Iptables.Span, label)
+		for i := before; i < len(ch.Rules); i++ {
+			ch.Rules[i].FromText = true
+		}
+	case nft && r.Iptables != nil:
+		c.structured(ch, r, label)
 	case r.Iptables != nil:
 		c.text(ch, r.Iptables, r.Iptables.Span, label)
 	case r.NFT != nil && r.Match == nil && r.Action == nil:

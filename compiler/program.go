@@ -5,6 +5,7 @@ import (
 
 	"hookline/compiler/check"
 	"hookline/compiler/ir"
+	"hookline/compiler/nftables"
 	"hookline/compiler/participant"
 	"hookline/compiler/place"
 	"hookline/compiler/xtables"
@@ -19,6 +20,8 @@ type Program struct {
 	Families []ir.Family
 	// Backend as the ruleset says: auto, iptables-nft, iptables-legacy or nft.
 	Backend string
+	// Counters tells that rules of the nft backend count; those of iptables do anyway.
+	Counters bool
 	// Owns are the globs of the names that are ours; declared chains always match.
 	Owns Owns
 	// Catalogue is the built-in one, extended by Participants, the ruleset's own.
@@ -100,6 +103,12 @@ type ChainRule struct {
 	Rule *ir.Rule
 	// Label addresses the rule in its chain: its name, or #N.
 	Label string
+	// FromText tells that the rule is written for the iptables backends alone.
+	FromText bool
+	// Raw is the text of a rule that was written for nft, else nil. Rule then is empty.
+	Raw []nftables.RawPart
+	// Comments are those of a rule with Raw; other rules hold theirs.
+	Comments []string
 	// SkipIfMissing names foreign sets without which the rule is left out; every
 	// other set that the rule names must stand.
 	SkipIfMissing []string
@@ -117,6 +126,8 @@ type Anchor struct {
 	Rule *ir.Rule
 	// SkipIfMissing names foreign sets without which our jump is left out.
 	SkipIfMissing []string
+	// FromText tells that the condition was written as iptables text.
+	FromText bool
 	// Target is the chain that is jumped to.
 	Target string
 	// AnyMatch tells that an adopted jump is recognised by its target alone.

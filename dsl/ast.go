@@ -11,12 +11,14 @@ type Document struct {
 	Name, Version, Description *Text
 	Families                   []*Text // spec.families
 	Backend                    *Text
-	Params                     []*Param
-	Owns                       *Owns
-	Participants               []*Participant
-	Sets                       []*Set
-	Tables                     []*Table
-	Constraints                []*Constraint
+	// Counters is true or false; nil means true.
+	Counters     *Text
+	Params       []*Param
+	Owns         *Owns
+	Participants []*Participant
+	Sets         []*Set
+	Tables       []*Table
+	Constraints  []*Constraint
 }
 
 // Text is a scalar. Value is its text with YAML's quoting and folding undone.

@@ -95,7 +95,7 @@ func document(file *diag.File, v *val) *Document {
 	d := &Document{
 		File: file, Span: v.span,
 		Name: meta.textOf("name"), Version: meta.textOf("version"), Description: meta.textOf("description"),
-		Families: spec.textsOf("families"), Backend: spec.textOf("backend"),
+		Families: spec.textsOf("families"), Backend: spec.textOf("backend"), Counters: spec.textOf("counters"),
 	}
 	for _, e := range spec.entriesOf("params") {
 		d.Params = append(d.Params, param(e))

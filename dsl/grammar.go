@@ -45,6 +45,7 @@ func specShape() *Shape {
 		Fields: []*Field{
 			field("families", families(), "Address families of the ruleset; both if absent. A rule with addresses goes to its own family only."),
 			field("backend", scalar(backend, "auto"), "Kind of tables to write; auto is the iptables variant in use."),
+			field("counters", scalar(boolWord, "true"), "false: rules of the nft backend do not count, but for those that do nothing else. iptables always counts."),
 			field("params", mapOf("params", variableName, paramShape()), "Typed variables of expressions, by name."),
 			field("owns", ownsShape(), "Names of chains and sets that belong to this ruleset alone."),
 			field("participants", mapOf("participants", participantName, participantShape()), "Programs that write rules on the host, added to the built-in catalogue."),

@@ -78,13 +78,32 @@ func match(o object) string {
 	right := expr(o["right"], styleOf(o["left"]))
 	var l object
 	_ = json.Unmarshal(o["left"], &l)
+	if field, mask, ok := maskedFlags(l); ok && (op == "==" || op == "!=") {
+		if op == "!=" {
+			field += " !="
+		}
+		return field + " " + right + " / " + mask
+	}
 	switch {
+	case right == "true" && has(l, "tcp option"):
+		return left + " exists"
+	case right == "false" && has(l, "tcp option"):
+		return left + " missing"
 	case op == "==" && has(l, "&"), op == "==" && has(l, "|"), op == "==" && has(l, "^"):
 		return left + " == " + right
 	case op == "==" || op == "in":
 		return left + " " + right
 	}
 	return left + " " + op + " " + right
+}
+
+// maskedFlags are a field of flags and the list of those that are looked at.
+func maskedFlags(left object) (field, mask string, ok bool) {
+	var parts, list []json.RawMessage
+	if json.Unmarshal(left["&"], &parts) != nil || len(parts) != 2 || json.Unmarshal(parts[1], &list) != nil || len(list) < 2 {
+		return "", "", false
+	}
+	return expr(parts[0], plain), join(list, plain, ","), true
 }
 
 func states(right json.RawMessage) (bits uint32, ok bool) {
@@ -197,7 +216,12 @@ func compound(kind string, body json.RawMessage, in style) string {
 	case "rt":
 		return words("rt", o["family"], o["key"])
 	case "tcp option":
+		if has(o, "base") {
+			return "tcp option " + word(o["base"]) // one without a name
+		}
 		return words("tcp option", o["name"], o["field"])
+	case "numgen":
+		return numgen(o)
 	case "fib":
 		var flags []json.RawMessage
 		_ = json.Unmarshal(o["flags"], &flags)
@@ -206,7 +230,7 @@ func compound(kind string, body json.RawMessage, in style) string {
 		}
 		return "fib " + join(flags, plain, " . ") + " " + word(o["result"])
 	case "prefix":
-		return word(o["addr"]) + "/" + word(o["len"])
+		return expr(o["addr"], in) + "/" + word(o["len"])
 	case "range":
 		return join(list, in, "-")
 	case "concat":
@@ -224,6 +248,20 @@ func compound(kind string, body json.RawMessage, in style) string {
 		return join(list, in, " "+kind+" ")
 	}
 	return Unknown(kind)
+}
+
+// numgen is a number that counts up, or a random one. nft prints the modulus with a
+// sign.
+func numgen(o object) string {
+	mod, err := strconv.ParseInt(word(o["mod"]), 10, 64)
+	if err != nil || !has(o, "mode") {
+		return Unknown("numgen")
+	}
+	s := fmt.Sprintf("numgen %s mod %d", word(o["mode"]), uint32(mod))
+	if offset := word(o["offset"]); offset != "" && offset != "0" {
+		s += " offset " + offset
+	}
+	return s
 }
 
 // set is an anonymous set or map with its elements.
@@ -305,10 +343,13 @@ func reject(o object) string {
 
 func nat(kind string, o object) string {
 	s := kind
+	if has(o, "family") {
+		s += " " + word(o["family"])
+	}
 	if has(o, "addr") {
 		addr := expr(o["addr"], plain)
 		if has(o, "port") && strings.Contains(addr, ":") {
-			addr = "[" + addr + "]"
+			addr = "[" + strings.ReplaceAll(addr, "-", "]-[") + "]"
 		}
 		s += " to " + addr
 	}

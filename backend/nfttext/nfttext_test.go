@@ -65,3 +65,27 @@ func FuzzStatement(f *testing.F) {
 		}
 	})
 }
+
+// Statements of our own rules; golden/differential reads them from a kernel.
+func TestOwnStatements(t *testing.T) {
+	for _, tt := range []struct{ in, want string }{
+		{`{"match": {"op": "==", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["syn", "rst"]]}, "right": "syn"}}`, "tcp flags syn / syn,rst"},
+		{`{"match": {"op": "!=", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["syn", "rst"]]}, "right": ["syn", "rst"]}}`, "tcp flags != syn,rst / syn,rst"},
+		{`{"match": {"op": "==", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, "syn"]}, "right": "syn"}}`, "tcp flags & syn == syn"},
+		{`{"match": {"op": "!", "left": {"ct": {"key": "state"}}, "right": ["established", "new"]}}`, "ct state ! established,new"},
+		{`{"match": {"op": "==", "left": {"tcp option": {"name": "timestamp"}}, "right": false}}`, "tcp option timestamp missing"},
+		{`{"match": {"op": "==", "left": {"tcp option": {"base": 99, "offset": 0, "len": 8}}, "right": true}}`, "tcp option 99 exists"},
+		{`{"match": {"op": "==", "left": {"meta": {"key": "mark"}}, "right": {"prefix": {"addr": 65536, "len": 16}}}}`, "meta mark 0x00010000/16"},
+		{`{"match": {"op": "<", "left": {"numgen": {"mode": "random", "mod": -2147483648, "offset": 0}}, "right": 100}}`, "numgen random mod 2147483648 < 100"},
+		{`{"dnat": {"family": "ip6", "addr": {"range": ["fd00::1", "fd00::9"]}, "port": {"range": [80, 90]}}}`, "dnat ip6 to [fd00::1]-[fd00::9]:80-90"},
+		{`{"tproxy": {"family": "ip", "port": 50}}`, "tproxy ip to :50"},
+	} {
+		var s Statement
+		if err := json.Unmarshal([]byte(tt.in), &s); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Text(); got != tt.want {
+			t.Errorf("Text(%s) = %q, want %q", tt.in, got, tt.want)
+		}
+	}
+}

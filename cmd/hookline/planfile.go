@@ -146,6 +146,10 @@ func writeScripts(w io.Writer, scripts []backend.Script) error {
 		}
 		out = append(out, x)
 	}
+	return writeJSON(w, out)
+}
+
+func writeJSON(w io.Writer, out []scriptJSON) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)

@@ -7,6 +7,7 @@ import (
 
 	"hookline/compiler"
 	"hookline/compiler/ir"
+	"hookline/compiler/nftables"
 	"hookline/dsl/diag"
 )
 
@@ -24,10 +25,11 @@ func (a *app) validateCommand() *cobra.Command {
 				return err
 			}
 			list := &diag.List{}
-			programs := src.parse(list).compile(nil, nil, true, list)
+			p := src.parse(list)
+			p.noHost = true
+			programs := p.compile(nil, nil, true, list)
 			if !list.HasErrors() {
-				// What the kernel would refuse on any host: loops, jumps to nowhere.
-				list.Append(compiler.EmptyHost(programs, strictest(programs)).Diags)
+				checkEmpty(programs, list)
 			}
 			list.Sort()
 			if err := a.writeFindings(list, len(src.rulesets)); err != nil {
@@ -39,6 +41,22 @@ func (a *app) validateCommand() *cobra.Command {
 			return nil
 		},
 	}
+}
+
+// checkEmpty finds what no host would take: loops and jumps to nowhere, and what
+// nft cannot say, for those that are for nft.
+func checkEmpty(programs []*compiler.Program, list *diag.List) {
+	var nft, iptables []*compiler.Program
+	for _, p := range programs {
+		if p.Backend == string(ir.NFT) {
+			nft = append(nft, p)
+		} else {
+			iptables = append(iptables, p)
+		}
+	}
+	_, l := compiler.NFTables(nft)
+	list.Append(l)
+	list.Append(compiler.EmptyHost(iptables, strictest(iptables)).Diags)
 }
 
 // strictest is the variant whose limits hold wherever the rulesets go.
@@ -93,6 +111,9 @@ func (a *app) compileCommand() *cobra.Command {
 			if variant == "" || variant == "auto" {
 				return fmt.Errorf("compile needs --backend: there is no host to ask")
 			}
+			if variant == ir.NFT {
+				return a.compileNFT(src)
+			}
 			list := &diag.List{}
 			programs := src.parse(list).compile(nil, nil, false, list)
 			var plan *compiler.Plan
@@ -110,4 +131,32 @@ func (a *app) compileCommand() *cobra.Command {
 			return a.writeTransaction(plan)
 		},
 	}
+}
+
+// compileNFT prints the script that makes the rulesets' tables on a host that has
+// none of them.
+func (a *app) compileNFT(src *sources) error {
+	list := &diag.List{}
+	p := src.parse(list)
+	p.noHost = true
+	programs := p.compile(nil, nil, false, list)
+	var tables []*nftables.Table
+	if !list.HasErrors() {
+		var l *diag.List
+		tables, l = compiler.NFTables(programs)
+		list.Append(l)
+	}
+	list.Sort()
+	if err := a.report(list); err != nil {
+		return err
+	}
+	if list.HasErrors() {
+		return exitError(exitFault)
+	}
+	text := nftables.Text(nftables.Script(tables))
+	if a.flags.output == "json" {
+		return writeJSON(a.out, []scriptJSON{{string(ir.NFT), text}})
+	}
+	_, err := fmt.Fprintf(a.out, "# nft -f -\n%s", text)
+	return err
 }

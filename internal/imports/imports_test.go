@@ -44,6 +44,7 @@ var rules = []rule{
 	{"compiler/check", []string{"compiler/ir", "compiler/xtables", "compiler/recognize", "compiler/participant", "dsl", "dsl/diag"}},
 	{"compiler/ipsets", []string{"compiler/ir"}},
 	{"compiler/lower", []string{"compiler/ir", "compiler/xtables", "compiler/participant", "dsl/diag"}},
+	{"compiler/nftables", []string{"compiler/ir", "compiler/xtables", "dsl/diag"}},
 	{"compiler/raise", []string{"dsl", "dsl/diag", "compiler", "compiler/ir", "compiler/xtables", "compiler/participant", "compiler/recognize", "compiler/place", "compiler/lower"}},
 	{"compiler", []string{"dsl", "dsl/diag", "compiler/..."}},
 	{"backend/nfttext", nil},
