@@ -112,6 +112,9 @@ func (pl *planner) wantSet(s *DeclaredSet) {
 		}
 		live = nil
 	}
+	if live != nil && !pl.mayTake(s, live) {
+		return
+	}
 	d := s.Image.Compare(live)
 	if live != nil && d.Empty() {
 		return
@@ -250,24 +253,51 @@ func (pl *planner) setInFamilies(s *ir.Set) bool {
 	return slices.Contains(pl.families, f)
 }
 
-// mayDestroy tells whether nobody else uses a stale set. The kernel counts more
-// references than the chains that were read hold: then everything has to be read,
-// to say who it is.
+// mayTake tells whether a set that stands under a declared name may be filled by us.
+// If only the name speaks for that, and rules of others use it, it is theirs.
+func (pl *planner) mayTake(s *DeclaredSet, live *ir.Set) bool {
+	if _, recorded := pl.setOwner(s.Name); recorded {
+		return true
+	}
+	others, read, free := pl.otherUsers(live)
+	if free {
+		return true
+	}
+	d := pl.diags().Errorf(diag.SetMismatch, s.Span, "a set %s stands that others use, and nothing says that hookline made it", s.Name)
+	pl.noteUsers(d, live, others, read)
+	d.WithHelp("declare the set under another name; if it is to be the ruleset's all the same, list it in owns.sets")
+	return false
+}
+
+// mayDestroy tells whether nobody else uses a stale set.
 func (pl *planner) mayDestroy(s *ir.Set, owner *Program) bool {
+	others, read, free := pl.otherUsers(s)
+	if free {
+		return true
+	}
+	d := pl.diags().Errorf(diag.ForeignReference, owner.Span, "set %s is no longer declared, but others still use it", s.Name)
+	pl.noteUsers(d, s, others, read)
+	d.WithHelp("declare the set again, or have the owner of these rules remove them")
+	return false
+}
+
+// otherUsers are the rules of others that use a set, of all that were read. If the
+// kernel counts more references than these, everything has to be read, to say who
+// it is. free tells that there are none, or that it is planned again with what was
+// asked for.
+func (pl *planner) otherUsers(s *ir.Set) (others []setRef, read int, free bool) {
 	refs := pl.setRefs(s.Name)
-	var others []setRef
 	for _, r := range refs {
 		if !r.ours {
 			others = append(others, r)
 		}
 	}
-	if len(others) == 0 && s.Refs <= len(refs) {
-		return true
-	}
-	if len(others) == 0 && pl.askTables(s.Family) {
-		return true // planned again, with what is asked for
-	}
-	d := pl.diags().Errorf(diag.ForeignReference, owner.Span, "set %s is no longer declared, but others still use it", s.Name)
+	free = len(others) == 0 && (s.Refs <= len(refs) || pl.askTables(s.Family))
+	return others, len(refs), free
+}
+
+// noteUsers says who uses a set.
+func (pl *planner) noteUsers(d *diag.Diagnostic, s *ir.Set, others []setRef, read int) {
 	for _, r := range others[:min(len(others), firstElements)] {
 		who := pl.rec.Rule(r.key, r.at).Participant
 		if who != "" {
@@ -277,10 +307,8 @@ func (pl *planner) mayDestroy(s *ir.Set, owner *Program) bool {
 	}
 	if len(others) == 0 {
 		d.Note(diag.Span{}, "the kernel counts %s, and the rules that were read hold %d: a set of sets, the tables of the other variant or traffic control may use it",
-			count(s.Refs, "reference"), len(refs))
+			count(s.Refs, "reference"), read)
 	}
-	d.WithHelp("declare the set again, or have the owner of these rules remove them")
-	return false
 }
 
 // askTables asks for every table of a family that was read in part.

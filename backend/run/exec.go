@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"hookline/backend"
 )
@@ -66,7 +69,12 @@ func (x *Exec) Run(ctx context.Context, c backend.Cmd) (backend.Result, error) {
 	cmd.Env = append(append(append(os.Environ(), "LC_ALL=C"), x.Env...), c.Env...)
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	if c.Stdin != "" {
-		cmd.Stdin = strings.NewReader(c.Stdin)
+		in, err := whole(c.Stdin)
+		if err != nil {
+			return backend.Result{}, fmt.Errorf("running %s: its input: %w", c.Argv[0], err)
+		}
+		defer in.Close()
+		cmd.Stdin = in
 	}
 	// A grandchild that keeps the pipes open must not keep us.
 	cmd.WaitDelay = 2 * time.Second
@@ -95,6 +103,26 @@ func (x *Exec) Run(ctx context.Context, c backend.Cmd) (backend.Result, error) {
 	}
 	// Killed by a signal: it did not run to its end (FIELD M-44).
 	return res, fmt.Errorf("running %s: %w", c.Argv[0], err)
+}
+
+// whole is a file in memory that holds all of a tool's input before the tool starts.
+// Through a pipe the tool would see an end in the middle of a line if this process
+// were killed, and ipset acts on such a line: of "swap T blk-new" it may read
+// "swap T blk", which is somebody else's set.
+func whole(text string) (*os.File, error) {
+	fd, err := unix.MemfdCreate("input", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("memfd_create: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "input")
+	_, err = f.WriteString(text)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // LookPath finds a tool in PATH or in the sbin folders. The error wraps

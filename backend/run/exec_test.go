@@ -99,3 +99,17 @@ func TestLookPathOutsideOfPATH(t *testing.T) {
 		t.Errorf("LookPath = %v, want exec.ErrNotFound", err)
 	}
 }
+
+// A tool finds its input whole in a file: if we are killed it must not take half a
+// line for a command.
+func TestInputIsNoPipe(t *testing.T) {
+	in := strings.Repeat("a line\n", 100_000)
+	x := &Exec{}
+	res, err := x.Run(context.Background(), backend.Cmd{Argv: []string{"sh", "-c", "stat -L -c '%F %s' /dev/stdin; wc -l"}, Stdin: in})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "regular file 700000\n100000\n"; res.Stdout != want {
+		t.Errorf("the tool sees %q, want %q", res.Stdout, want)
+	}
+}

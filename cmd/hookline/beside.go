@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -26,7 +27,7 @@ func (s *sources) beside(ruleset *diag.File, name string) (*diag.File, error) {
 	if s.stored {
 		return nil, fmt.Errorf("the stored plan does not hold the file %s", path)
 	}
-	text, err := readRegular(path)
+	text, err := readRegular(filepath.Dir(ruleset.Name()), filepath.FromSlash(name))
 	if err != nil {
 		return nil, err
 	}
@@ -37,12 +38,22 @@ func (s *sources) beside(ruleset *diag.File, name string) (*diag.File, error) {
 	return s.files[path], nil
 }
 
-// readRegular reads a regular file. A pipe or a device would have us wait, or read,
-// for ever.
-func readRegular(path string) (string, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+// readRegular reads a regular file of a folder. A pipe or a device would have us
+// wait, or read, for ever; a link that leads out of the folder would show files of
+// root's in findings, and store them in plans.
+func readRegular(folder, name string) (string, error) {
+	root, err := os.OpenRoot(folder)
 	if err != nil {
 		return "", err
+	}
+	defer root.Close()
+	path := filepath.Join(folder, name)
+	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		if at := (*fs.PathError)(nil); errors.As(err, &at) {
+			err = at.Err // which names the file without its folder
+		}
+		return "", fmt.Errorf("open %s: %w", path, err)
 	}
 	defer file.Close()
 	info, err := file.Stat()

@@ -20,8 +20,9 @@ type Difference struct {
 
 	all []ir.Element
 	im  *Image
-	// fresh tells that none stands, so that all elements are added.
-	fresh bool
+	// fresh tells that none stands, so that all elements are added; strange that one
+	// that stands holds what we never write, which no command of ours takes out.
+	fresh, strange bool
 }
 
 // Empty tells that the ipset is as it is to be.
@@ -32,7 +33,7 @@ func (d *Difference) Empty() bool {
 // InPlace tells that one command makes the difference, which is all or nothing by
 // itself. Every other difference is made by filling another ipset.
 func (d *Difference) InPlace() bool {
-	return d.Rewrite == "" && !d.Unread && len(d.Add)+len(d.Remove) == 1
+	return d.Rewrite == "" && !d.Unread && !d.strange && len(d.Add)+len(d.Remove) == 1
 }
 
 // All are the elements of the ipset as it is to be. One that stands already keeps
@@ -68,6 +69,7 @@ func (im *Image) Compare(live *ir.Set) *Difference {
 	}
 	d.walk(stands)
 	d.Remove = append(d.Remove, strange...)
+	d.strange = len(strange) > 0
 	return d
 }
 
