@@ -12,7 +12,7 @@ type id struct {
 }
 
 // elsewhere is the reason of those that speak of native nftables tables of ours.
-const elsewhere = "about tables of our own in nftables: there is no nft backend in this version"
+const elsewhere = "about tables of our own in nftables: this version applies nothing by nft"
 
 // ids are all IDs, in the order of the notes.
 var ids = []id{
@@ -45,7 +45,7 @@ var ids = []id{
 	{name: "N-4", what: "another program's whole-table rewrite around our apply: noticed, applied again, bounded"},
 	{name: "N-5", what: "what we write survives iptables-save | iptables-restore in its meaning"},
 	{name: "N-6", what: "nothing is deleted by a text that does not decode and print back the same"},
-	{name: "N-7", what: "rules that another program puts into an nft table that is not its own", rest: "such rules in a table of ours: there is no nft backend in this version"},
+	{name: "N-7", what: "rules that another program puts into an nft table that is not its own", rest: "such rules in a table of ours: this version applies nothing by nft"},
 	{name: "N-8", what: "an unchanged nft ruleset raises no event", why: elsewhere},
 	{name: "N-9", what: "rules without comments serve as references, by match and target"},
 	{name: "N-10", what: "mark bits that another program uses are found, with its name"},
@@ -83,7 +83,7 @@ var ids = []id{
 	{name: "T-15", what: "boot, flush and timer: applied again and again it converges and never opens the host"},
 	{name: "T-16", what: "no shared chain is flushed, no policy changed"},
 	{name: "T-17", what: "every text that the tools print is read"},
-	{name: "T-18", what: "an accept in one base chain is not final, a drop is; unique priorities of nft hooks", rest: "priorities of base chains of our own: there is no nft backend in this version"},
+	{name: "T-18", what: "an accept in one base chain is not final, a drop is; unique priorities of nft hooks", rest: "priorities of base chains of our own: this version applies nothing by nft"},
 	{name: "T-19", what: "a changed priority replaces the chain in one transaction", why: elsewhere},
 	{name: "T-20", what: "nothing lists the whole nft ruleset first: tables and base chains are asked of the kernel"},
 }
