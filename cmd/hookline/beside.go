@@ -46,7 +46,7 @@ func readRegular(folder, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // nothing was written
 	path := filepath.Join(folder, name)
 	file, err := root.OpenFile(name, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
