@@ -116,7 +116,10 @@ func (s *State) Apply(tx Transaction) (*State, error) { return s.ApplyWith(tx, Q
 
 // ApplyWith is Apply with a variant's quirks.
 func (s *State) ApplyWith(tx Transaction, q Quirks) (*State, error) {
-	out := &State{Families: s.Families, Tables: slices.Clone(s.Tables), Sets: s.Sets, SetsRead: s.SetsRead}
+	out := &State{Families: s.Families, Tables: slices.Clone(s.Tables), Sets: s.Sets, SetsRead: s.SetsRead, Own: s.Own, NFTTables: s.NFTTables}
+	if err := out.applyOwn(tx.NFT); err != nil {
+		return out, err
+	}
 	if err := out.applySets(tx.SetsBefore); err != nil {
 		return out, err
 	}

@@ -69,6 +69,10 @@ type Scope struct {
 	// SetGlobs are globs of sets that are wanted with their elements; with Whole, those of
 	// very large sets are only counted.
 	SetGlobs []string
+	// Own are the names of tables of nftables that are ours and wanted with all that is
+	// in them, whatever their kind. Only the nft backend looks at it; of Tables it reads
+	// what is asked for and nothing if there is nothing.
+	Own []string
 	// Whole asks for what no plan needs and only a report on the host or a record of it
 	// does: the tables of nftables, and the other variant with its rules. It costs a
 	// listing of every rule of the host.

@@ -111,6 +111,11 @@ type State struct {
 	Sets []*Set
 	// SetsRead tells that Sets lists every set of the host.
 	SetsRead bool
+	// Own are the tables of nftables that are ours, NFTTables all tables of nftables
+	// with their base chains, those of iptables and ours among them, in the order of
+	// SortNFTTables. Both are read for the nft backend only.
+	Own       []*OwnTable
+	NFTTables []NFTTable
 }
 
 // Table is one table of one family.
@@ -265,7 +270,7 @@ func (s *State) Set(name string) *Set {
 // Clone copies the lists of tables and chains but shares chains' rules, which
 // nobody changes.
 func (s *State) Clone() *State {
-	n := &State{Families: slices.Clone(s.Families), Sets: slices.Clone(s.Sets), SetsRead: s.SetsRead}
+	n := &State{Families: slices.Clone(s.Families), Sets: slices.Clone(s.Sets), SetsRead: s.SetsRead, Own: slices.Clone(s.Own), NFTTables: slices.Clone(s.NFTTables)}
 	for _, t := range s.Tables {
 		n.Tables = append(n.Tables, t.Clone())
 	}

@@ -10,6 +10,9 @@ type Transaction struct {
 	SetsBefore []SetOp
 	Blocks     []Block
 	SetsAfter  []SetOp
+	// NFT are the steps of the nft backend on tables of ours, all of them or none; a
+	// transaction that has any has nothing else.
+	NFT []NFTOp
 }
 
 // Block is one `*TABLE ... COMMIT` of one family.
@@ -32,7 +35,7 @@ func (t Transaction) Empty() bool {
 			return false
 		}
 	}
-	return len(t.SetsBefore)+len(t.SetsAfter) == 0
+	return len(t.SetsBefore)+len(t.SetsAfter)+len(t.NFT) == 0
 }
 
 // OpKind is the kind of an op. The set is closed.
