@@ -15,7 +15,9 @@ func ownState() *State {
 	}}}}
 }
 
-func step(do NFTOpKind, chain string) NFTOp { return NFTOp{Kind: Inet, Table: "hookline-t", Do: do, Chain: chain} }
+func step(do NFTOpKind, chain string) NFTOp {
+	return NFTOp{Kind: Inet, Table: "hookline-t", Do: do, Chain: chain}
+}
 
 func TestApplyOwn(t *testing.T) {
 	insert := step(NFTInsertRule, "filter-SITE")
