@@ -22,6 +22,9 @@ type Program struct {
 	Backend string
 	// Counters tells that rules of the nft backend count; those of iptables do anyway.
 	Counters bool
+	// Narrowed are the families that the ruleset is for besides, and that this run leaves
+	// out.
+	Narrowed []ir.Family
 	// Owns are the globs of the names that are ours; declared chains always match.
 	Owns Owns
 	// Catalogue is the built-in one, extended by Participants, the ruleset's own.
