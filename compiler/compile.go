@@ -87,6 +87,10 @@ func (c *compilation) metadata() {
 		p.Backend = c.opt.Backend
 	}
 	p.Counters = literal(d.Counters) != "false"
+	p.Intrusions = TolerateIntrusions
+	if d.Intrusions != nil {
+		p.Intrusions = Intrusions(literal(d.Intrusions))
+	}
 	if p.Backend == string(ir.NFT) && !c.opt.NoHost {
 		at := diag.Span{}
 		if d.Backend != nil {

@@ -22,6 +22,9 @@ type Program struct {
 	Backend string
 	// Counters tells that rules of the nft backend count; those of iptables do anyway.
 	Counters bool
+	// Intrusions says what to do with the rules that other programs put into our table
+	// of nftables.
+	Intrusions Intrusions
 	// Owns are the globs of the names that are ours; declared chains always match.
 	Owns Owns
 	// Catalogue is the built-in one, extended by Participants, the ruleset's own.
@@ -56,6 +59,18 @@ type Program struct {
 	names map[string]bool
 	owned *ir.Globs
 }
+
+// Intrusions is what a ruleset says of the rules that other programs put into its
+// table of nftables. The set is closed.
+type Intrusions string
+
+// What can be done with them: left with a warning, removed, or nothing is applied
+// as long as one stands.
+const (
+	TolerateIntrusions Intrusions = "tolerate"
+	RemoveIntrusions   Intrusions = "remove"
+	FailOnIntrusions   Intrusions = "fail"
+)
 
 // LeftOut is a rule that matches nothing, such as one with an empty list.
 type LeftOut struct {
