@@ -29,9 +29,6 @@ type CompileOptions struct {
 	// ReadFile reads a file that a ruleset names, by a name beside the ruleset's own
 	// file; nil if there are no files.
 	ReadFile func(beside *diag.File, name string) (*diag.File, error)
-	// NoHost tells that the program is to be checked or printed, and not to be planned
-	// against any host: the nft backend does not know how to read one yet.
-	NoHost bool
 }
 
 // Compile turns a document into a program. It always returns a program; if the
@@ -87,13 +84,9 @@ func (c *compilation) metadata() {
 		p.Backend = c.opt.Backend
 	}
 	p.Counters = literal(d.Counters) != "false"
-	if p.Backend == string(ir.NFT) && !c.opt.NoHost {
-		at := diag.Span{}
-		if d.Backend != nil {
-			at = d.Backend.Span
-		}
-		c.diags.Errorf(diag.UnsupportedBackend, at, "the nft backend cannot read or change a host in this version").
-			WithHelp("print its script with `hookline compile --backend nft`, or use iptables-nft, iptables-legacy or auto")
+	p.Intrusions = TolerateIntrusions
+	if d.Intrusions != nil {
+		p.Intrusions = Intrusions(literal(d.Intrusions))
 	}
 	p.Families = c.narrow(ir.Families, d.Families)
 	if len(c.opt.Families) > 0 {

@@ -278,3 +278,21 @@ func TestOverlaps(t *testing.T) {
 		t.Error("no finding although both have the same name")
 	}
 }
+
+func TestIntrusions(t *testing.T) {
+	for _, tt := range []struct {
+		spec string
+		want compiler.Intrusions
+	}{
+		{"", compiler.TolerateIntrusions},
+		{"  intrusions: tolerate\n", compiler.TolerateIntrusions},
+		{"  intrusions: remove\n", compiler.RemoveIntrusions},
+		{"  intrusions: fail\n", compiler.FailOnIntrusions},
+		{"  intrusions: fail\n  backend: iptables-legacy\n", compiler.FailOnIntrusions}, // without effect, and no mistake
+	} {
+		p, list := compile(t, head+"  families: [ipv4]\n"+tt.spec, compiler.CompileOptions{})
+		if err := list.Err(); err != nil || p.Intrusions != tt.want {
+			t.Errorf("%q: intrusions are %q, want %q; %v", tt.spec, p.Intrusions, tt.want, err)
+		}
+	}
+}

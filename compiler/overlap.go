@@ -3,11 +3,9 @@ package compiler
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"hookline/compiler/ir"
 	"hookline/compiler/participant"
-	"hookline/compiler/recognize"
 	"hookline/dsl/diag"
 )
 
@@ -124,92 +122,3 @@ func meeting(mine, globs []string) string {
 	}
 	return ""
 }
-
-// checkOtherVariant refuses to plan while owned objects stand in the other
-// variant's tables: they would go on working there unseen.
-func (pl *planner) checkOtherVariant() {
-	if pl.snap.Others == nil {
-		return
-	}
-	other := pl.snap.Variant.Other()
-	for _, t := range pl.snap.Others.Tables {
-		for _, c := range t.Chains {
-			if ir.IsBuiltin(t.Name, c.Name) {
-				continue
-			}
-			pl.collectedElsewhere(ir.ChainKey{Family: t.Family, Table: t.Name, Chain: c.Name}, other)
-			if p := pl.ownerOf(c.Name); p != nil {
-				pl.diags().Errorf(diag.OtherBackend, p.Span, "chain %s of table %s of %s is ours and stands in %s, but the plan is for %s",
-					c.Name, t.Name, t.Family, other, pl.snap.Variant).
-					WithHelp("remove it there first: hookline remove --backend %s", other)
-			}
-		}
-	}
-	if there := holdings(pl.snap.Others); !there.empty() {
-		pl.mixedBackends(other, there)
-	}
-}
-
-// holding is how much a state holds beyond empty built-in chains. What is known
-// of it by name only counts as chains.
-type holding struct {
-	chains, rules int
-	// unread tells that there are rules which were not read.
-	unread bool
-}
-
-func holdings(s *ir.State) holding {
-	var h holding
-	for _, t := range s.Tables {
-		for _, c := range t.Chains {
-			if !ir.IsBuiltin(t.Name, c.Name) {
-				h.chains++
-			}
-			h.rules += len(c.Rules)
-			h.unread = h.unread || !c.Read
-		}
-	}
-	return h
-}
-
-func (h holding) empty() bool { return h.chains == 0 && h.rules == 0 && !h.unread }
-
-func (h holding) String() string {
-	s := count(h.chains, "chain")
-	switch {
-	case !h.unread:
-		s += " and " + count(h.rules, "rule")
-	case h.rules > 0:
-		s += " and at least " + count(h.rules, "rule")
-	}
-	return s
-}
-
-// mixedBackends warns of what stands in the other variant's tables, and says who
-// wrote it. Programs that write without chains of their own leave rules in
-// built-in chains only (flannel before 0.20).
-func (pl *planner) mixedBackends(other ir.Variant, there holding) {
-	d := pl.diags().Warnf(diag.MixedBackends, diag.Span{}, "%s tables with %s stand beside the %s ones, with %s, that the plan is for: packets go through both",
-		other, there, pl.snap.Variant, holdings(pl.snap.State))
-	named := 0
-	for _, f := range recognize.New(pl.cat, Fields).State(pl.snap.Others).Participants(nil) {
-		var what []string
-		if f.Chains > 0 {
-			what = append(what, count(f.Chains, "chain"))
-		}
-		if f.Rules > 0 {
-			what = append(what, count(f.Rules, "rule"))
-		}
-		if len(what) > 0 {
-			d.Note(diag.Span{}, "of these, %s: %s", f.Name, strings.Join(what, ", "))
-		}
-		named += f.Rules
-	}
-	if rest := there.rules - named; named > 0 && rest > 0 {
-		d.Note(diag.Span{}, "of these, unknown: %s", count(rest, "rule"))
-	}
-	d.WithHelp("nothing is planned there; %s shows it, and what nobody uses any more is best deleted", saveTool(other))
-}
-
-// saveTool is the tool that prints a variant's tables.
-func saveTool(v ir.Variant) string { return string(v) + "-save" }

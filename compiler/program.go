@@ -25,6 +25,9 @@ type Program struct {
 	// Narrowed are the families that the ruleset is for besides, and that this run leaves
 	// out.
 	Narrowed []ir.Family
+	// Intrusions says what to do with the rules that other programs put into our table
+	// of nftables.
+	Intrusions Intrusions
 	// Owns are the globs of the names that are ours; declared chains always match.
 	Owns Owns
 	// Catalogue is the built-in one, extended by Participants, the ruleset's own.
@@ -59,6 +62,18 @@ type Program struct {
 	names map[string]bool
 	owned *ir.Globs
 }
+
+// Intrusions is what a ruleset says of the rules that other programs put into its
+// table of nftables. The set is closed.
+type Intrusions string
+
+// What can be done with them: left with a warning, removed, or nothing is applied
+// as long as one stands.
+const (
+	TolerateIntrusions Intrusions = "tolerate"
+	RemoveIntrusions   Intrusions = "remove"
+	FailOnIntrusions   Intrusions = "fail"
+)
 
 // LeftOut is a rule that matches nothing, such as one with an empty list.
 type LeftOut struct {

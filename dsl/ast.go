@@ -12,7 +12,9 @@ type Document struct {
 	Families                   []*Text // spec.families
 	Backend                    *Text
 	// Counters is true or false; nil means true.
-	Counters     *Text
+	Counters *Text
+	// Intrusions is tolerate, remove or fail; nil means tolerate.
+	Intrusions   *Text
 	Params       []*Param
 	Owns         *Owns
 	Participants []*Participant

@@ -96,6 +96,7 @@ func document(file *diag.File, v *val) *Document {
 		File: file, Span: v.span,
 		Name: meta.textOf("name"), Version: meta.textOf("version"), Description: meta.textOf("description"),
 		Families: spec.textsOf("families"), Backend: spec.textOf("backend"), Counters: spec.textOf("counters"),
+		Intrusions: spec.textOf("intrusions"),
 	}
 	for _, e := range spec.entriesOf("params") {
 		d.Params = append(d.Params, param(e))

@@ -161,6 +161,7 @@ func (f formatter) document(d *Document) *branch {
 		put("families", words(d.Families)).
 		put("backend", word(d.Backend)).
 		put("counters", word(d.Counters)).
+		put("intrusions", word(d.Intrusions)).
 		put("params", named(d.Params, func(p *Param) *Text { return p.Name }, f.param))
 	if d.Owns != nil {
 		spec.put("owns", f.owns(d.Owns))

@@ -39,6 +39,7 @@ func newGrammar() *Shape {
 
 func specShape() *Shape {
 	backend := text(TextShape{What: "a backend", Enum: []string{"auto", "iptables-nft", "iptables-legacy", "nft"}})
+	intrusions := text(TextShape{What: "a value of intrusions", Enum: []string{"tolerate", "remove", "fail"}})
 	table := text(TextShape{What: "a table", Enum: []string{"raw", "mangle", "nat", "filter", "security"}})
 	return &Shape{
 		Name: "spec", What: "a spec", Doc: "The ruleset itself.",
@@ -46,6 +47,7 @@ func specShape() *Shape {
 			field("families", families(), "Address families of the ruleset; both if absent. A rule with addresses goes to its own family only."),
 			field("backend", scalar(backend, "auto"), "Kind of tables to write; auto is the iptables variant in use."),
 			field("counters", scalar(boolWord, "true"), "false: rules of the nft backend do not count, but for those that do nothing else. iptables always counts."),
+			field("intrusions", scalar(intrusions, "tolerate"), "What to do with rules that other programs put into our table of nftables: tolerate (default, a warning), remove, or fail. iptables has no such table."),
 			field("params", mapOf("params", variableName, paramShape()), "Typed variables of expressions, by name."),
 			field("owns", ownsShape(), "Names of chains and sets that belong to this ruleset alone."),
 			field("participants", mapOf("participants", participantName, participantShape()), "Programs that write rules on the host, added to the built-in catalogue."),

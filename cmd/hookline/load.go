@@ -147,8 +147,6 @@ type parsed struct {
 	values [][]*dsl.Entry
 	sets   []*dsl.Entry
 	facts  map[string]any
-	// noHost tells that nothing is to be planned: see compiler.CompileOptions.
-	noHost bool
 }
 
 // parse reads all texts and collects every mistake in them.
@@ -182,7 +180,7 @@ func (s *sources) parse(list *diag.List) *parsed {
 // compile turns the documents into programs for one host. own are the values that
 // a snapshot brings, facts the host's; both may be nil.
 func (p *parsed) compile(own []*dsl.Entry, facts map[string]any, without bool, list *diag.List) []*compiler.Program {
-	opt := compiler.CompileOptions{Backend: p.src.backend, Families: p.src.families, WithoutFacts: without, ReadFile: p.src.beside, NoHost: p.noHost}
+	opt := compiler.CompileOptions{Backend: p.src.backend, Families: p.src.families, WithoutFacts: without, ReadFile: p.src.beside}
 	opt.Values = append(opt.Values, p.values...)
 	opt.Values = append(opt.Values, own, p.sets)
 	if facts != nil || p.facts != nil {

@@ -26,7 +26,6 @@ func (a *app) validateCommand() *cobra.Command {
 			}
 			list := &diag.List{}
 			p := src.parse(list)
-			p.noHost = true
 			programs := p.compile(nil, nil, true, list)
 			if !list.HasErrors() {
 				checkEmpty(programs, list)
@@ -138,7 +137,6 @@ func (a *app) compileCommand() *cobra.Command {
 func (a *app) compileNFT(src *sources) error {
 	list := &diag.List{}
 	p := src.parse(list)
-	p.noHost = true
 	programs := p.compile(nil, nil, false, list)
 	var tables []*nftables.Table
 	if !list.HasErrors() {

@@ -86,7 +86,7 @@ func program(text string, v ir.Variant) (*compiler.Program, *diag.List) {
 	if list.HasErrors() || len(docs) != 1 {
 		return nil, list
 	}
-	p, l := compiler.Compile(docs[0], compiler.CompileOptions{Backend: string(v), NoHost: true})
+	p, l := compiler.Compile(docs[0], compiler.CompileOptions{Backend: string(v)})
 	list.Append(l)
 	return p, list
 }

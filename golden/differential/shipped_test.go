@@ -44,7 +44,7 @@ func nftTables(t *testing.T, path string, change ...func(d *dsl.Document)) ([]*n
 		t.Fatal(err)
 	}
 	docs, list := dsl.Parse(diag.NewFile(path, string(text)))
-	opt := compiler.CompileOptions{Backend: "nft", NoHost: true, WithoutFacts: true}
+	opt := compiler.CompileOptions{Backend: "nft", WithoutFacts: true}
 	if v, err := os.ReadFile(filepath.Join(filepath.Dir(path), "values.yaml")); err == nil {
 		entries, l := dsl.ParseValues(diag.NewFile("values.yaml", string(v)))
 		list.Append(l)
