@@ -148,8 +148,6 @@ func (pl *planner) tableGoes(t *ir.OwnTable) {
 	pl.plan.SetChanges = append(pl.plan.SetChanges, ownSetChanges(t, nil)...)
 }
 
-func (pl *planner) change(c Change) { pl.plan.Changes = append(pl.plan.Changes, c) }
-
 // ownTable are the steps that make one table, and what they change for people.
 func (pl *planner) ownTable(live, want *ir.OwnTable) []ir.NFTOp {
 	p := pl.rulesetOfTable(want.Name)
@@ -224,73 +222,6 @@ func baseText(b *ir.BaseChain) string {
 	return fmt.Sprintf(" (%s %s, priority %d, policy %s)", b.Type, b.Hook, b.Priority, cmp.Or(b.Policy, "accept"))
 }
 
-// Intrusion is a rule that another program put into a table of ours.
-type Intrusion struct {
-	Ruleset string
-	Key     ir.ChainKey
-	Text    string
-	// Tag is what its author wrote beside it, Author whose rule it is, if known.
-	Tag, Author string
-	// Removed tells that it goes.
-	Removed bool
-}
-
-// intrusions finds the rules of others in a table and does with them what its
-// ruleset says. It returns the handles of those that stay.
-func (pl *planner) intrusions(p *Program, live, want *ir.OwnTable) map[uint64]bool {
-	stay := map[uint64]bool{}
-	if live == nil {
-		return stay
-	}
-	for _, c := range live.Chains {
-		in := want.Chain(c.Name)
-		if in == nil {
-			continue // the chain goes with all that is in it
-		}
-		for i := range c.Rules {
-			r := &c.Rules[i]
-			if x, ok := pl.intrusion(p, in, r); ok {
-				x.Key = ownChainKey(keyOf(live), c.Name)
-				x.Removed = p.Intrusions == RemoveIntrusions && !pl.opt.TolerateIntrusions
-				stay[r.Handle] = !x.Removed
-				pl.plan.Intrusions = append(pl.plan.Intrusions, x)
-				pl.tellIntrusion(p, x)
-			}
-		}
-	}
-	return stay
-}
-
-// intrusion tells whether a rule of our table is somebody else's: it bears what
-// nft and hookline never write beside a rule, or a comment by which the catalogue
-// knows its author.
-func (pl *planner) intrusion(p *Program, want *ir.OwnChain, r *ir.OwnRule) (Intrusion, bool) {
-	x := Intrusion{Ruleset: p.Name, Text: r.String(), Tag: cmp.Or(r.Tag, r.Comment)}
-	hit, known := pl.cat.Comment(x.Tag)
-	if known {
-		x.Author = hit.Entry.Name
-	}
-	if r.Tag != "" {
-		return x, true
-	}
-	wanted := slices.ContainsFunc(want.Rules, func(w ir.OwnRule) bool { return w.Comment == r.Comment })
-	return x, known && r.Comment != "" && !wanted
-}
-
-func (pl *planner) tellIntrusion(p *Program, x Intrusion) {
-	who := cmp.Or(x.Author, "another program")
-	switch {
-	case p.Intrusions == FailOnIntrusions:
-		pl.diags().Errorf(diag.Intrusion, p.Span, "%s has put a rule into %s, which is ours: %q (%s)", who, x.Key, x.Text, x.Tag).
-			WithHelp("say `intrusions: remove` or `tolerate`, or keep that program from it")
-	case x.Removed:
-		pl.diags().Warnf(diag.Intrusion, p.Span, "%s has put a rule into %s, which is ours, and it is removed: %q (%s)", who, x.Key, x.Text, x.Tag)
-	default:
-		pl.diags().Warnf(diag.Intrusion, p.Span, "%s has put a rule into %s, which is ours, and it stays there: %q (%s)", who, x.Key, x.Text, x.Tag).
-			WithHelp("what it accepts, our rules behind it never see; `intrusions: remove` takes such rules away")
-	}
-}
-
 // predictOwn applies the transaction to the tables that were read.
 func (pl *planner) predictOwn() {
 	if pl.diags().HasErrors() || pl.plan.Transaction.Empty() {
@@ -307,6 +238,25 @@ func (pl *planner) predictOwn() {
 		at = refused.Op.Origin
 	}
 	pl.diags().Errorf(diag.ToolRefused, at, "the kernel would refuse this: %v", err)
+}
+
+// withUnknown is a state in which our chains are listed and were not read: to a
+// constraint on iptables' chains they must not look absent.
+func (pl *planner) withUnknown(s *ir.State) *ir.State {
+	out := s.Clone()
+	for _, p := range pl.programs {
+		for _, c := range p.Chains {
+			t := out.Table(c.Key.Family, c.Key.Table)
+			if t == nil {
+				t = &ir.Table{Family: c.Key.Family, Name: c.Key.Table, Partial: true}
+				out.Tables = append(out.Tables, t)
+			}
+			if t.Chain(c.Key.Chain) == nil {
+				t.Chains = append(t.Chains, &ir.Chain{Name: c.Key.Chain})
+			}
+		}
+	}
+	return out
 }
 
 // digestOwn identifies what the plan rests on: our tables as they stand, rule by
@@ -392,6 +342,23 @@ func withoutIntruders(t *ir.OwnTable) *ir.OwnTable {
 	return &out
 }
 
+// OwnRespellings lists those of a table of known spellings that the rules of the
+// program's table use.
+func (p *Program) OwnRespellings(known map[string]string) []Spelling {
+	var out []Spelling
+	tables, _ := NFTables([]*Program{p})
+	for _, t := range tables {
+		for _, c := range t.Chains {
+			for _, r := range c.Rules {
+				if printed, ok := known[RespellKey(ir.BothFamilies, r.Text)]; ok {
+					out = append(out, Spelling{ir.BothFamilies, r.Text, printed, r.Origin})
+				}
+			}
+		}
+	}
+	return out
+}
+
 // RespelledNFT finds rules of ours that stand at their own places with another text
 // than they were sent with. It is for a host on which nobody else wrote since.
 func (p *Plan) RespelledNFT(now *ir.State) []Spelling {
@@ -414,3 +381,15 @@ func (p *Plan) RespelledNFT(now *ir.State) []Spelling {
 	}
 	return out
 }
+
+// OwnTables are the names of the tables of nftables that are the programs'.
+func OwnTables(programs []*Program) []string {
+	var out []string
+	for _, p := range programs {
+		out = append(out, nftables.TableName(p.Name))
+	}
+	return out
+}
+
+// OwnTableKey names the table that a step is for.
+func OwnTableKey(o ir.NFTOp) ir.TableKey { return ownChainKey(ownKey{o.Kind, o.Table}, "").TableKey() }

@@ -66,7 +66,7 @@ func (p *Program) DeclaredNames() []string { return slices.Sorted(maps.Keys(p.na
 
 // Writes tells whether the plan changes a table.
 func (p *Plan) Writes(k ir.TableKey) bool {
-	if slices.ContainsFunc(p.Transaction.NFT, func(o ir.NFTOp) bool { return ownChainKey(ownKey{o.Kind, o.Table}, "").TableKey() == k }) {
+	if slices.ContainsFunc(p.Transaction.NFT, func(o ir.NFTOp) bool { return OwnTableKey(o) == k }) {
 		return true
 	}
 	return slices.ContainsFunc(p.Transaction.Blocks, func(b ir.Block) bool {
