@@ -46,8 +46,10 @@ type Chain struct {
 	Change Change
 	Was    int
 
-	jumps map[string]bool // chains that the rules jump to
+	jumps map[string]bool // chains that the rules jump to, or may
 	drops bool            // a rule drops or rejects
+	// leads are the users whose rules lead to other chains, or may, or drop.
+	leads map[string]bool
 }
 
 // Change is what a plan does with a base chain.

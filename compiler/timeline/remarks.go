@@ -64,7 +64,7 @@ func (h *Host) CanDrop(c *Chain) string {
 	case c.Program == Iptables:
 		key := "iptables " + c.Table + " " + c.Name
 		for _, u := range c.Users {
-			if e := h.Catalogue.Entry(u); e != nil && e.DropsIn(key) != "" {
+			if e := h.Catalogue.Entry(u); e != nil && e.DropsIn(key) != "" && (c.leads == nil || c.leads[u]) {
 				out = append(out, u+" "+e.DropsIn(key))
 			}
 		}

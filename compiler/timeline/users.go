@@ -30,7 +30,7 @@ func (h *Host) users(x *Chain) {
 		h.unread(x, k, table)
 		return
 	}
-	x.jumps = map[string]bool{}
+	x.jumps, x.leads = map[string]bool{}, map[string]bool{}
 	whose := h.Attribution.Rules(k)
 	for i, r := range c.Rules {
 		name := ""
@@ -40,18 +40,16 @@ func (h *Host) users(x *Chain) {
 		if !slices.Contains(x.Users, name) {
 			x.Users = append(x.Users, name)
 		}
-		if r.Native != nil {
-			for _, to := range (ir.OwnRule{Text: r.Native.Text}).Jumps() {
-				x.jumps[to] = true
-			}
-			x.drops = x.drops || dropsText(r.Native.Text)
-			continue
-		}
-		if j := r.JumpTarget(); j != "" {
-			x.jumps[j] = true
-		}
 		to := h.Attribution.Fields(f, r).Target
-		x.drops = x.drops || to == "DROP" || to == "REJECT"
+		drops := to == "DROP" || to == "REJECT"
+		if r.Native != nil {
+			drops = dropsText(r.Native.Text)
+		}
+		if table.Chain(to) != nil {
+			x.jumps[to] = true
+		}
+		x.drops = x.drops || drops
+		x.leads[name] = x.leads[name] || drops || table.Chain(to) != nil
 	}
 }
 
