@@ -77,7 +77,7 @@ func Place(h *Host, wanted []*Wanted) ([]Placed, *diag.List) {
 	}
 	out := make([]Placed, len(wanted))
 	for i, n := range p.nodes {
-		out[i] = Placed{Priority: n.priority, OK: n.placed, Held: n.held}
+		out[i] = Placed{Priority: n.priority, OK: n.placed && !n.broken, Held: n.held}
 	}
 	p.diags.OncePerPlace()
 	return out, p.diags
@@ -116,6 +116,7 @@ type node struct {
 	placed      bool
 	priority    int
 	failed      bool
+	broken      bool // an anchor cannot stand, whatever the priority
 	tracksAhead tracking
 }
 
@@ -267,11 +268,13 @@ func (p *problem) bind(i, k int, r *Ref, after bool) {
 	a := &w.Anchors[k]
 	m := p.resolve(i, a, r)
 	if m.missing() {
+		n.broken = n.broken || r.IfMissing == place.Fail
 		p.reportMissing(i, a, r)
 		return
 	}
 	for _, j := range m.same {
 		if after != (j < k) {
+			n.broken = true
 			p.reportWritten(w, a, &w.Anchors[j], r, after)
 		}
 	}
