@@ -35,6 +35,7 @@ func (p *Plan) WriteText(w io.Writer, opt TextOptions) error {
 			t.view(v)
 		}
 	}
+	t.hooks()
 	t.chains()
 	t.intrusions()
 	t.sets()
