@@ -22,11 +22,11 @@ type basePlace struct {
 	Held map[*Anchor]bool
 }
 
-// nftScope is what must be read of a host to plan the programs for nft: their
+// NFTScope is what must be read of a host to plan the programs for nft: their
 // tables, and of iptables the built-in chains at the hooks in use, because who has
 // rules there has a place that bounds can name. What constraints ask for comes
 // later (Plan.Asked).
-func nftScope(programs []*Program, opt PlanOptions) ir.Scope {
+func NFTScope(programs []*Program, opt PlanOptions) ir.Scope {
 	s := ir.Scope{Families: opt.Families}
 	for _, p := range programs {
 		if name := nftables.TableName(p.Name); !slices.Contains(s.Own, name) {
@@ -162,7 +162,7 @@ func (pl *planner) acceptsNotFinal(hooks []timeline.Hook) {
 			if d == nil {
 				d = pl.diags().Warnf(diag.AcceptNotFinal, pl.baseSpan(r.Chain), "what %s accepts at %s can still be dropped: an accept ends our base chain and not the hook",
 					r.Chain.Name, h.Hook)
-				d.WithHelp("allow it in the program that drops too, or use iptables-nft, where an ACCEPT ends the table's chain")
+				d.WithHelp("allow it in the program that drops too")
 				found[k], named[k] = d, map[string]bool{}
 			}
 			for _, o := range r.Others {

@@ -83,6 +83,3 @@ func PlaceBases(programs []*Program, snap *ir.Snapshot, opt PlanOptions) (*Plan,
 	pl.plan.Planned = after
 	return pl.plan, out
 }
-
-// NFTScope is nftScope.
-func NFTScope(programs []*Program, opt PlanOptions) ir.Scope { return nftScope(programs, opt) }

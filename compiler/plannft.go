@@ -3,9 +3,11 @@ package compiler
 import (
 	"cmp"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"slices"
 	"strconv"
 
@@ -30,7 +32,7 @@ func (pl *planner) runNFT() {
 	pl.predictOwn()
 	pl.markLint()
 	pl.constraints()
-	pl.timelines()
+	pl.timelines(pl.snap.State, pl.plan.Planned)
 	pl.digestOwn()
 	if pl.diags().HasErrors() {
 		pl.plan.Transaction = ir.Transaction{}
@@ -98,12 +100,17 @@ func ownChainKey(k ownKey, chain string) ir.ChainKey {
 func (pl *planner) ownTables() {
 	var wanted []*ir.OwnTable
 	if !pl.opt.Remove {
-		places := pl.placeBases()
-		tables, list := nftTables(pl.programs, places)
+		tables, list := nftTables(pl.programs, nil)
 		pl.diags().Append(list)
 		if pl.diags().HasErrors() {
 			return
 		}
+		places := pl.placeBases(tables)
+		if pl.diags().HasErrors() {
+			return
+		}
+		pl.keepStanding(tables, places)
+		tables, _ = nftTables(pl.programs, places) // what there was to say was said
 		for _, t := range tables {
 			if len(t.Chains) > 0 || len(t.Sets) > 0 {
 				pl.respell(t)
@@ -127,6 +134,27 @@ func (pl *planner) ownTables() {
 	}
 }
 
+// keepStanding takes from the anchors that are held those that stand: they are left
+// where they are.
+func (pl *planner) keepStanding(tables []*ir.OwnTable, places map[baseKey]basePlace) {
+	for key, place := range places {
+		for a := range place.Held {
+			name, chain := nftables.TableName(key.ruleset), nftables.ChainName(key.table, key.hook)
+			at := slices.IndexFunc(tables, func(t *ir.OwnTable) bool { return t.Name == name })
+			live := pl.snap.State.OwnTable(tables[at].Kind, name).Chain(chain)
+			stands := live != nil
+			for _, r := range tables[at].Chain(chain).Rules {
+				if r.Label == a.Name && r.Origin == a.Rule.Origin {
+					stands = stands && slices.ContainsFunc(live.Rules, func(x ir.OwnRule) bool { return x.String() == r.String() })
+				}
+			}
+			if stands {
+				delete(place.Held, a)
+			}
+		}
+	}
+}
+
 // respell says what rules of ours are known to be printed as.
 func (pl *planner) respell(t *ir.OwnTable) {
 	for _, c := range t.Chains {
@@ -145,14 +173,18 @@ func (pl *planner) tableGoes(t *ir.OwnTable) {
 		}
 		pl.change(Change{Key: k, Kind: Removed, Address: c.Name, Before: c.Name})
 	}
-	pl.plan.SetChanges = append(pl.plan.SetChanges, ownSetChanges(t, nil)...)
+	gone := &nftables.SetSteps{}
+	for _, s := range t.Sets {
+		gone.Differences = append(gone.Differences, nftables.SetDifference{Live: s, Remove: s.Elements})
+	}
+	pl.plan.SetChanges = append(pl.plan.SetChanges, ownSetChanges(gone)...)
 }
 
 // ownTable are the steps that make one table, and what they change for people.
 func (pl *planner) ownTable(live, want *ir.OwnTable) []ir.NFTOp {
 	p := pl.rulesetOfTable(want.Name)
-	sets := nftables.DiffSets(live, want)
-	d := &ownDiff{live: live, want: want, key: keyOf(want), rewrite: sets.Rewrites}
+	sets := nftables.Sets(live, want)
+	d := &ownDiff{live: live, want: want, key: keyOf(want), rewrite: asks(sets.Replaced)}
 	intruders := pl.intrusions(p, live, want)
 	d.stays = func(r *ir.OwnRule) bool { return intruders[r.Handle] }
 	d.run()
@@ -160,7 +192,7 @@ func (pl *planner) ownTable(live, want *ir.OwnTable) []ir.NFTOp {
 	if live == nil {
 		ops = append(ops, ir.NFTOp{Kind: want.Kind, Table: want.Name, Do: ir.NFTAddTable, Origin: p.Span})
 	}
-	pl.plan.SetChanges = append(pl.plan.SetChanges, ownSetChanges(live, want)...)
+	pl.plan.SetChanges = append(pl.plan.SetChanges, ownSetChanges(sets)...)
 	for _, e := range d.edits {
 		pl.changesOf(d, e)
 	}
@@ -169,8 +201,18 @@ func (pl *planner) ownTable(live, want *ir.OwnTable) []ir.NFTOp {
 
 // ops are all steps in the order in which they are sent: what rules refer to comes
 // ahead of them, and goes behind them.
-func (d *ownDiff) ops(sets nftables.SetDiff) []ir.NFTOp {
-	return slices.Concat(sets.Before, d.chains, d.empty, d.rules, sets.Between, d.drop, sets.After)
+func (d *ownDiff) ops(sets *nftables.SetSteps) []ir.NFTOp {
+	return slices.Concat(sets.Before, d.chains, d.empty, d.gone, sets.Replace, d.come, d.drop, sets.After)
+}
+
+// asks tells of rules that they ask one of some sets.
+func asks(sets []string) func(r *ir.OwnRule) bool {
+	if len(sets) == 0 {
+		return nil
+	}
+	return func(r *ir.OwnRule) bool {
+		return slices.ContainsFunc(r.Sets(), func(name string) bool { return slices.Contains(sets, name) })
+	}
 }
 
 // changesOf says what happens to a chain in changes of a plan.
@@ -318,8 +360,8 @@ func (p *Plan) restoreNFT(before, now *ir.State) ir.Transaction {
 			continue
 		}
 		live, want := now.OwnTable(t.Kind, t.Name), withoutIntruders(t)
-		sets := nftables.DiffSets(live, want)
-		d := &ownDiff{live: live, want: want, key: keyOf(t), rewrite: sets.Rewrites, stays: func(r *ir.OwnRule) bool { return r.Tag != "" }}
+		sets := nftables.Sets(live, want)
+		d := &ownDiff{live: live, want: want, key: keyOf(t), rewrite: asks(sets.Replaced), stays: func(r *ir.OwnRule) bool { return r.Tag != "" }}
 		d.run()
 		if live == nil {
 			tx.NFT = append(tx.NFT, ir.NFTOp{Kind: t.Kind, Table: t.Name, Do: ir.NFTAddTable})
@@ -380,6 +422,25 @@ func (p *Plan) RespelledNFT(now *ir.State) []Spelling {
 		}
 	}
 	return out
+}
+
+// digestOwnSet puts a set and its elements into a digest.
+func digestOwnSet(d hash.Hash, s *ir.OwnSet) {
+	fmt.Fprintf(d, "set %s %s %d %v %v %d %d %s\n", s.Name, s.Type, s.Family, s.Interval, s.Timeouts, s.Timeout, s.Size(), s.Foreign)
+	var b []byte
+	for i := range s.Elements {
+		e := &s.Elements[i]
+		b = b[:0]
+		for _, x := range slices.Concat([]ir.Interval{e.Interval}, e.Rest) {
+			for _, v := range []uint64{x.Low.High, x.Low.Low, x.High.High, x.High.Low} {
+				b = binary.BigEndian.AppendUint64(b, v)
+			}
+		}
+		d.Write(b)
+		if o := e.Options; o != nil {
+			fmt.Fprintf(d, "%q %d %v\n", o.Comment, o.Timeout, o.HasTimeout)
+		}
+	}
 }
 
 // OwnTables are the names of the tables of nftables that are the programs'.

@@ -87,7 +87,7 @@ func TestTimelines(t *testing.T) {
 		node := strings.TrimSuffix(filepath.Base(want), ".txt")
 		t.Run(node, func(t *testing.T) {
 			prog, _ := compile(t, edge, compiler.CompileOptions{})
-			plan, _ := compiler.PlaceBases([]*compiler.Program{prog}, recordedNode(t, node), compiler.PlanOptions{})
+			plan := compiler.NewPlan([]*compiler.Program{prog}, recordedNode(t, node), compiler.PlanOptions{})
 			var text, md bytes.Buffer
 			if err := plan.WriteText(&text, compiler.TextOptions{}); err != nil {
 				t.Fatal(err)

@@ -123,6 +123,17 @@ func (r OwnRule) Jumps() []string {
 	return out
 }
 
+// Sets are the named sets of its table that the rule asks, writes to or maps by.
+func (r OwnRule) Sets() []string {
+	var out []string
+	for _, w := range r.Words() {
+		if name, ok := strings.CutPrefix(w, "@"); ok && !strings.Contains(name, "@") {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // Words are those of the rule's text, without what stands in quotes.
 func (r OwnRule) Words() []string {
 	var out []string

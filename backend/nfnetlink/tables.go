@@ -1,4 +1,4 @@
-package iptables
+package nfnetlink
 
 import (
 	"errors"
@@ -11,17 +11,19 @@ import (
 	"hookline/compiler/ir"
 )
 
-// nftFamily is a family of nf_tables. Its hooks are numbered in its own way.
-type nftFamily struct {
-	name  string
-	proto byte
+// Family is a family of nf_tables. Its hooks are numbered in its own way.
+type Family struct {
+	// Name as nft(8) writes it.
+	Name string
+	// Proto is its number in nfgenmsg.
+	Proto byte
 	hooks []string
 }
 
 var inetHooks = []string{"prerouting", "input", "forward", "output", "postrouting", "ingress"}
 
-// nftFamilies in the order in which nft(8) describes them.
-var nftFamilies = []nftFamily{
+// Families in the order in which nft(8) describes them.
+var Families = []Family{
 	{"ip", unix.NFPROTO_IPV4, inetHooks},
 	{"ip6", unix.NFPROTO_IPV6, inetHooks},
 	{"inet", unix.NFPROTO_INET, inetHooks},
@@ -30,20 +32,20 @@ var nftFamilies = []nftFamily{
 	{"netdev", unix.NFPROTO_NETDEV, []string{"ingress", "egress"}},
 }
 
-// nftTables reads every table of nftables: its base chains, and how much is in
+// Tables reads every table of nftables: its base chains, and how much is in
 // it. No tool is asked: nft reads everything to list tables (FIELD M-19), and an
 // old nft fails on what a newer one wrote (FIELD T-20).
-func (k *kernel) nftTables() ([]ir.NFTTable, error) {
+func (k *Conn) Tables() ([]ir.NFTTable, error) {
 	out := []ir.NFTTable{}
-	for _, f := range nftFamilies {
-		names, err := k.tableNames(f)
+	for _, f := range Families {
+		names, err := k.tablesOf(f)
 		if err != nil {
 			return nil, err
 		}
 		if len(names) == 0 {
 			continue
 		}
-		chains, err := k.chainsOf(f.proto, f.name)
+		chains, err := k.Chains(f.Proto, f.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -59,41 +61,41 @@ func (k *kernel) nftTables() ([]ir.NFTTable, error) {
 	return out, nil
 }
 
-// allTableNames lists the tables of every family as nft(8) names them, sorted.
-func (k *kernel) allTableNames() ([]string, error) {
+// TableNames lists the tables of every family as nft(8) names them, sorted.
+func (k *Conn) TableNames() ([]string, error) {
 	out := []string{}
-	for _, f := range nftFamilies {
-		names, err := k.tableNames(f)
+	for _, f := range Families {
+		names, err := k.tablesOf(f)
 		if err != nil {
 			return nil, err
 		}
 		for _, name := range names {
-			out = append(out, f.name+" "+name)
+			out = append(out, f.Name+" "+name)
 		}
 	}
 	slices.Sort(out)
 	return out, nil
 }
 
-// tableNames lists the tables of a family.
-func (k *kernel) tableNames(f nftFamily) ([]string, error) {
-	answers, err := k.ask(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETTABLE, f.proto, netlink.Dump, nil)
+// tablesOf lists the tables of a family.
+func (k *Conn) tablesOf(f Family) ([]string, error) {
+	answers, err := k.Ask(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETTABLE, f.Proto, netlink.Dump, nil)
 	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, nil // the kernel was built without the family
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listing the %s tables of nftables: %w", f.name, err)
+		return nil, fmt.Errorf("listing the %s tables of nftables: %w", f.Name, err)
 	}
 	var out []string
 	for _, a := range answers {
-		err := eachAttr(a, func(typ uint16, data []byte) error {
+		err := EachAttr(a, func(typ uint16, data []byte) error {
 			if typ == unix.NFTA_TABLE_NAME {
-				out = append(out, string(cut(data)))
+				out = append(out, string(Cut(data)))
 			}
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("listing the %s tables of nftables: %w", f.name, err)
+			return nil, fmt.Errorf("listing the %s tables of nftables: %w", f.Name, err)
 		}
 	}
 	return out, nil
@@ -110,28 +112,28 @@ type ruleCount struct {
 
 // countRules counts the rules of every chain of a family, and collects the texts
 // that programs left with them.
-func (k *kernel) countRules(f nftFamily) (map[nftChain]*ruleCount, error) {
-	answers, err := k.ask(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETRULE, f.proto, netlink.Dump, nil)
+func (k *Conn) countRules(f Family) (map[nftChain]*ruleCount, error) {
+	answers, err := k.Ask(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETRULE, f.Proto, netlink.Dump, nil)
 	if err != nil {
-		return nil, fmt.Errorf("listing the rules of the %s tables: %w", f.name, err)
+		return nil, fmt.Errorf("listing the rules of the %s tables: %w", f.Name, err)
 	}
 	out := map[nftChain]*ruleCount{}
 	for _, a := range answers {
 		var at nftChain
 		var userdata []byte
-		err := eachAttr(a, func(typ uint16, data []byte) error {
+		err := EachAttr(a, func(typ uint16, data []byte) error {
 			switch typ {
 			case unix.NFTA_RULE_TABLE:
-				at.table = string(cut(data))
+				at.table = string(Cut(data))
 			case unix.NFTA_RULE_CHAIN:
-				at.chain = string(cut(data))
+				at.chain = string(Cut(data))
 			case unix.NFTA_RULE_USERDATA:
 				userdata = data
 			}
 			return nil
 		})
 		if err != nil {
-			return nil, fmt.Errorf("listing the rules of the %s tables: %w", f.name, err)
+			return nil, fmt.Errorf("listing the rules of the %s tables: %w", f.Name, err)
 		}
 		c := out[at]
 		if c == nil {
@@ -139,7 +141,7 @@ func (k *kernel) countRules(f nftFamily) (map[nftChain]*ruleCount, error) {
 			out[at] = c
 		}
 		c.rules++
-		if tag := userComment(userdata); tag != "" && !slices.Contains(c.tags, tag) && len(c.tags) < maxTags {
+		if tag := UserComment(userdata); tag != "" && !slices.Contains(c.tags, tag) && len(c.tags) < maxTags {
 			c.tags = append(c.tags, tag)
 		}
 	}
@@ -152,27 +154,27 @@ const maxTags = 64
 
 // nftTable puts a table together. Tags of chains that packets do not enter from a
 // hook say nothing about who shares them.
-func nftTable(f nftFamily, name string, chains []kernelChain, counts map[nftChain]*ruleCount) ir.NFTTable {
-	t := ir.NFTTable{Family: f.name, Name: name}
+func nftTable(f Family, name string, chains []Chain, counts map[nftChain]*ruleCount) ir.NFTTable {
+	t := ir.NFTTable{Family: f.Name, Name: name}
 	for i := range chains {
 		c := &chains[i]
-		if c.table != name {
+		if c.Table != name {
 			continue
 		}
-		n := counts[nftChain{name, c.name}]
+		n := counts[nftChain{name, c.Name}]
 		if n == nil {
 			n = &ruleCount{}
 		}
 		t.Rules += n.rules
-		if !c.base {
+		if !c.Base {
 			t.Others++
 			continue
 		}
 		b := ir.NFTBaseChain{
-			Name: c.name, Type: c.typ, Hook: f.hook(c.hook), Priority: int(c.priority), Policy: "accept",
-			Device: c.device, Rules: n.rules, Tags: n.tags,
+			Name: c.Name, Type: c.Type, Hook: f.Hook(c.Hook), Priority: int(c.Priority), Policy: "accept",
+			Device: c.Device, Rules: n.rules, Tags: n.tags,
 		}
-		if c.policy == verdictDrop {
+		if c.Policy == VerdictDrop {
 			b.Policy = "drop"
 		}
 		slices.Sort(b.Tags)
@@ -181,8 +183,8 @@ func nftTable(f nftFamily, name string, chains []kernelChain, counts map[nftChai
 	return t
 }
 
-// hook is a hook's name in a family.
-func (f nftFamily) hook(n uint32) string {
+// Hook is a hook's name in a family.
+func (f Family) Hook(n uint32) string {
 	if int(n) < len(f.hooks) {
 		return f.hooks[n]
 	}
