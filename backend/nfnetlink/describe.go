@@ -132,7 +132,7 @@ func (d *describer) take(reg []byte) *loaded {
 	w := word(Uint32(reg))
 	l := d.regs[w]
 	if l == nil {
-		return &loaded{text: nfttext.Unknown("register"), first: d.index}
+		return &loaded{text: d.unknown("register", reg), first: d.index}
 	}
 	fresh := !l.used
 	l.used = true
@@ -148,6 +148,10 @@ func (d *describer) take(reg []byte) *loaded {
 
 // step takes one expression.
 func (d *describer) step(name string, a *Attrs) {
+	if d.exact && !d.plain(name, a) {
+		d.strange(name, a)
+		return
+	}
 	switch name {
 	case "payload":
 		d.payload(a)
@@ -174,6 +178,10 @@ func (d *describer) step(name string, a *Attrs) {
 	case "dynset":
 		op := map[uint32]string{unix.NFT_DYNSET_OP_ADD: "add", unix.NFT_DYNSET_OP_UPDATE: "update", 2: "delete"}[Uint32(a[unix.NFTA_DYNSET_OP])]
 		key := d.take(a[unix.NFTA_DYNSET_SREG_KEY])
+		if d.exact {
+			d.say(d.unknown("dynset", append([]byte(key.text+" "), d.data...)), key.first)
+			return
+		}
 		d.say(fmt.Sprintf("%s @%s { %s }", op, Cut(a[unix.NFTA_DYNSET_SET_NAME]), key.text), key.first)
 	case "nat":
 		d.nat(a)
@@ -188,7 +196,7 @@ func (d *describer) step(name string, a *Attrs) {
 		if Uint32(a[unix.NFTA_REJECT_TYPE]) == unix.NFT_REJECT_TCP_RST {
 			first = d.takeBack(impliedProtocol)
 		}
-		d.say(reject(a, d.v6), first)
+		d.say(d.reject(a), first)
 	case "tproxy":
 		d.tproxy(a)
 	case "numgen":
@@ -201,17 +209,19 @@ func (d *describer) step(name string, a *Attrs) {
 	case "socket", "tunnel":
 		d.load(a[2], &loaded{text: d.unknown(name, d.data), n: 4})
 	default:
-		d.say(simpleStatement(name, a), d.index)
+		d.say(d.simpleStatement(name, a), d.index)
 	}
 }
 
 // simpleStatement is an expression that is a statement by itself.
-func simpleStatement(name string, a *Attrs) string {
+func (d *describer) simpleStatement(name string, a *Attrs) string {
 	switch name {
 	case "counter", "notrack":
 		return name
 	case "match", "target":
-		return "xt " + name + " " + string(Cut(a[1]))
+		if !d.exact {
+			return "xt " + name + " " + string(Cut(a[1]))
+		}
 	case "limit":
 		return limit(a)
 	case "quota":
@@ -219,7 +229,7 @@ func simpleStatement(name string, a *Attrs) string {
 	case "log":
 		return logText(a)
 	}
-	return nfttext.Unknown(name)
+	return d.unknown(name, still(name, d.data))
 }
 
 func (d *describer) payload(a *Attrs) {
@@ -299,7 +309,7 @@ func (d *describer) meta(a *Attrs) {
 		d.say(text+" set "+from.value(as), from.first)
 		return
 	}
-	d.load(a[unix.NFTA_META_DREG], &loaded{text: text, as: as, n: as.size()})
+	d.load(a[unix.NFTA_META_DREG], &loaded{text: text, as: as, n: metaSize(key, as)})
 }
 
 func (d *describer) ct(a *Attrs) {
@@ -317,7 +327,7 @@ func (d *describer) ct(a *Attrs) {
 		d.say(text+" set "+from.value(as), from.first)
 		return
 	}
-	d.load(a[unix.NFTA_CT_DREG], &loaded{text: text, as: as, n: as.size()})
+	d.load(a[unix.NFTA_CT_DREG], &loaded{text: text, as: as, n: ctSize(key, as)})
 }
 
 // byteorder swaps the bytes of a number.
@@ -331,6 +341,9 @@ func (d *describer) byteorder(a *Attrs) {
 		out.as = valueHost
 	default:
 	}
+	if d.exact && (Uint32(a[byteorderLen]) != uint32(out.n) || Uint32(a[byteorderWidth]) != uint32(out.n)) {
+		out.text = d.unknown("byteorder", append([]byte(out.text), d.data...))
+	}
 	first := out.first
 	d.load(a[byteorderDreg], &out)
 	out.first = first
@@ -338,8 +351,10 @@ func (d *describer) byteorder(a *Attrs) {
 
 // Attributes of byteorder, by linux/netfilter/nf_tables.h.
 const (
-	byteorderSreg = 1
-	byteorderDreg = 2
+	byteorderSreg  = 1
+	byteorderDreg  = 2
+	byteorderLen   = 4
+	byteorderWidth = 5
 )
 
 // bitwise keeps the mask for the comparison that follows, and writes it out where
@@ -350,19 +365,27 @@ func (d *describer) bitwise(a *Attrs) {
 	out := *l
 	out.used = false
 	if Uint32(a[BitwiseOp]) != 0 || l.masked || len(mask) == 0 {
-		out.text = nfttext.Unknown(l.text + " arithmetic")
+		out.text = d.arithmetic(l)
 	} else {
 		out.mask, out.masked = mask, true
 		if l.as == valueMark && len(mask) == 4 && len(xor) == 4 {
 			out.text, out.masked = markArithmetic(l.text, hostWord(mask), hostWord(xor)), false
 		} else if !isZero(xor) {
 			out.set = xor
-			out.text, out.masked = nfttext.Unknown(l.text+" arithmetic"), false
+			out.text, out.masked = d.arithmetic(l), false
 		}
 	}
 	first := l.first
 	d.load(a[unix.NFTA_BITWISE_DREG], &out)
 	out.first = first
+}
+
+// arithmetic is what stands for a computation that has no words.
+func (d *describer) arithmetic(l *loaded) string {
+	if !d.exact {
+		return nfttext.Unknown(l.text + " arithmetic")
+	}
+	return d.unknown("bitwise", fmt.Appendf(nil, "%s %x %x", l.text, l.mask, d.data))
 }
 
 // markArithmetic is (x & mask) ^ xor as nft writes it: bits that are cleared and
@@ -413,7 +436,7 @@ func (d *describer) compare(a *Attrs) {
 	case strings.Contains(l.text, " & ") || strings.Contains(l.text, " | ") || strings.Contains(l.text, " ^ "):
 		word = orEqual(word)
 	case l.n > len(data) && l.as == valueInterface:
-		to = nfttext.Quote(string(data) + "*")
+		to = d.quoted(string(data), "*")
 	}
 	if op == unix.NFT_CMP_GTE {
 		d.regs[d.wordOf(a[unix.NFTA_CMP_SREG])].from = to
@@ -498,6 +521,9 @@ func (d *describer) immediate(a *Attrs) {
 		return
 	}
 	code, chain := verdictText(a[unix.NFTA_IMMEDIATE_DATA])
+	if d.exact && (code == nfttext.Unknown("verdict") || chain != "" && !ir.NFTName(chain)) {
+		code, chain = d.unknown("verdict", d.data), ""
+	}
 	d.say(strings.TrimSpace(code+" "+chain), d.index)
 }
 

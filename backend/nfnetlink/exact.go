@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hookline/backend/nfttext"
+	"hookline/compiler/ir"
 )
 
 // compareExact says the comparisons that an exact text has words of its own for, and
@@ -17,6 +18,8 @@ import (
 func (d *describer) compareExact(l *loaded, op uint32, data []byte, word string) bool {
 	equal, other := op == unix.NFT_CMP_EQ, op == unix.NFT_CMP_NEQ
 	switch {
+	case l.n != len(data) && !l.partly(data), l.masked && len(l.mask) != l.n:
+		d.say(l.text+" "+d.unknown("cmp", fmt.Appendf(nil, "%x %v %s %x", l.mask, l.masked, word, data)), l.first)
 	case l.masked && (equal || other) && isZero(data) && l.maskNames() != "":
 		not := ""
 		if equal {
@@ -33,6 +36,12 @@ func (d *describer) compareExact(l *loaded, op uint32, data []byte, word string)
 		return false
 	}
 	return true
+}
+
+// partly tells that a comparison with the beginning of what was loaded has words: the
+// beginning of a name, and a prefix of whole bytes.
+func (l *loaded) partly(data []byte) bool {
+	return len(data) < l.n && !l.masked && (l.as == valueInterface || l.as == valueAddress4 || l.as == valueAddress6)
 }
 
 // maskNames are the names of a mask's bits, where nft has them.
@@ -145,13 +154,16 @@ func (d *describer) dscp(a *Attrs, from *loaded) (string, bool) {
 // part of the rule.
 func (d *describer) setText(l *loaded, name string) string {
 	set, ranges := d.anonymous(name)
+	if set == nil && !ir.NFTName(name) {
+		return d.unknown("set", []byte(name))
+	}
 	if set == nil {
 		return "@" + name
 	}
 	// What is written is one field without data, as ours are.
 	var out []string
 	for _, r := range ranges {
-		if r.Data != nil || l.as == valueBytes || len(r.From) != l.n {
+		if r.Data != nil || l.as == valueBytes || l.masked || len(r.From) != l.n || set.Exprs || set.Timeout != 0 {
 			return d.rawSet(set, ranges)
 		}
 		out = append(out, rangeText(r, l.as))

@@ -174,8 +174,9 @@ func (d *describer) nat(a *Attrs) {
 	v6 := d.v6
 	if d.exact {
 		// A table of both families says which one the address is of.
-		v6 = Uint32(a[unix.NFTA_NAT_FAMILY]) == unix.NFPROTO_IPV6
-		if d.inet {
+		family := Uint32(a[unix.NFTA_NAT_FAMILY])
+		v6 = family == unix.NFPROTO_IPV6
+		if d.inet && family != unix.NFPROTO_INET {
 			kind += map[bool]string{false: " ip", true: " ip6"}[v6]
 		}
 	}
@@ -345,6 +346,15 @@ var (
 
 // rejectX are the codes of an answer that is said in words for both families.
 var rejectX = [...]string{"no-route", "port-unreachable", "host-unreachable", "admin-prohibited"}
+
+func (d *describer) reject(a *Attrs) string {
+	kind := Uint32(a[unix.NFTA_REJECT_TYPE])
+	text := reject(a, d.v6)
+	if d.exact && (kind == unix.NFT_REJECT_ICMP_UNREACH && d.inet && !d.net || text == nfttext.Unknown("reject")) {
+		return d.unknown("reject", d.data)
+	}
+	return text
+}
 
 func reject(a *Attrs, v6 bool) string {
 	if x := a[unix.NFTA_REJECT_ICMP_CODE]; Uint32(a[unix.NFTA_REJECT_TYPE]) == unix.NFT_REJECT_ICMPX_UNREACH && len(x) == 1 && int(x[0]) < len(rejectX) {

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -61,6 +63,29 @@ func (v valueType) size() int {
 	}
 }
 
+// metaSize is how many bytes a key of meta has.
+func metaSize(key uint32, as valueType) int {
+	if key == unix.NFT_META_PROTOCOL {
+		return 2
+	}
+	return as.size()
+}
+
+// ctSize is how many bytes a key of ct has.
+func ctSize(key uint32, as valueType) int {
+	switch key {
+	case unix.NFT_CT_PROTO_SRC, unix.NFT_CT_PROTO_DST, unix.NFT_CT_ZONE:
+		return 2
+	case unix.NFT_CT_PKTS, unix.NFT_CT_BYTES, unix.NFT_CT_AVGPKT:
+		return 8
+	case unix.NFT_CT_HELPER, unix.NFT_CT_LABELS:
+		return 16
+	case unix.NFT_CT_L3PROTOCOL:
+		return 1
+	}
+	return as.size()
+}
+
 // valueText writes a value as nft does.
 func valueText(b []byte, as valueType) string {
 	if len(b) == 0 {
@@ -74,7 +99,7 @@ func valueText(b []byte, as valueType) string {
 	case valueMark:
 		return nfttext.Mark(hostWord(b))
 	case valueInterface, valueString:
-		return nfttext.Quote(string(Cut(b)))
+		return nameText(b)
 	case valueAddress4, valueAddress6:
 		return addressText(b, as)
 	case valueProtocol:
@@ -257,4 +282,22 @@ var ctTypes = [...]valueType{
 var dscpNames = map[byte]string{
 	0: "cs0", 1: "lephb", 8: "cs1", 10: "af11", 12: "af12", 14: "af13", 16: "cs2", 18: "af21", 20: "af22", 22: "af23", 24: "cs3",
 	26: "af31", 28: "af32", 30: "af33", 32: "cs4", 34: "af41", 36: "af42", 38: "af43", 40: "cs5", 44: "va", 46: "ef", 48: "cs6", 56: "cs7",
+}
+
+// nameText is a name in quotes. nft knows none for a quote, and what is not text it
+// does not write: those are bytes.
+func nameText(b []byte) string {
+	name := string(Cut(b))
+	if !isText(name) || !isZero(b[len(name):]) {
+		return "0x" + hex.EncodeToString(b)
+	}
+	if strings.HasSuffix(name, "*") {
+		name = strings.TrimSuffix(name, "*") + `\*`
+	}
+	return nfttext.Quote(name)
+}
+
+// isText tells that a text can stand in quotes as it is.
+func isText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r == '"' || unicode.IsControl(r) })
 }
