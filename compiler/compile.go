@@ -90,6 +90,7 @@ func (c *compilation) metadata() {
 	}
 	p.Families = c.narrow(ir.Families, d.Families)
 	if len(c.opt.Families) > 0 {
+		p.Narrowed = slices.DeleteFunc(slices.Clone(p.Families), func(f ir.Family) bool { return slices.Contains(c.opt.Families, f) })
 		p.Families = slices.DeleteFunc(slices.Clone(p.Families), func(f ir.Family) bool { return !slices.Contains(c.opt.Families, f) })
 	}
 }

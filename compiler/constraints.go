@@ -73,6 +73,9 @@ func (pl *planner) native() []string {
 
 // host wraps a state for expressions.
 func (pl *planner) host(s *ir.State, t *recognize.Table) *check.Host {
+	if pl.snap.Variant == ir.NFT {
+		s = pl.withUnknown(s)
+	}
 	return check.NewHost(s, string(pl.snap.Variant), attribution{t, s, pl.owned, pl.ourJump, pl.native()}, ruleFields)
 }
 
@@ -206,6 +209,14 @@ func (pl *planner) constraint(p *Program, c *Constraint, out check.Outcome) {
 		return // not worth reading more for: nothing will be written
 	}
 	for _, k := range out.Asked {
+		if pl.snap.Variant == ir.NFT && pl.owned(k.Chain) {
+			pl.diags().Errorf(diag.Unknowable, c.Span, "%s: on the nft backend constraints know the chains of iptables, and %s is one of ours", r.Name, k).
+				WithHelp(`write planned.backend == "nft" || ... where a constraint is about iptables`)
+			out.AskedSets, out.Err = nil, nil
+			r.Error = "it asks for a chain of ours"
+			pl.plan.Constraints = append(pl.plan.Constraints, r)
+			return
+		}
 		if !slices.Contains(pl.plan.Asked, k) {
 			pl.plan.Asked = append(pl.plan.Asked, k)
 		}

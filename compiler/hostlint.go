@@ -14,6 +14,16 @@ func (pl *planner) hostLint() {
 	if pl.opt.Remove || pl.opt.emptyHost {
 		return
 	}
+	pl.markLint()
+	pl.idleChains()
+}
+
+// markLint warns of marks of the rulesets that keep another program from
+// recognising its own.
+func (pl *planner) markLint() {
+	if pl.opt.Remove || pl.opt.emptyHost {
+		return
+	}
 	for _, m := range pl.cat.WholeMarks() {
 		for _, table := range m.WholeIn {
 			if slices.Contains(pl.snap.NFTTables(), table) {
@@ -21,7 +31,6 @@ func (pl *planner) hostLint() {
 			}
 		}
 	}
-	pl.idleChains()
 }
 
 // hiddenMark warns of rules that set bits beside a mark which its program compares

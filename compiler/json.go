@@ -26,8 +26,10 @@ type PlanJSON struct {
 	Constraints []ConstraintJSON `json:"constraints"`
 	Missing     []MissingJSON    `json:"missing,omitempty"`
 	Diagnostics []DiagnosticJSON `json:"diagnostics"`
-	Notes       []string         `json:"notes,omitempty"`
-	BaseDigest  string           `json:"baseDigest"`
+	// Intrusions are rules that other programs put into tables of the nft backend.
+	Intrusions []IntrusionJSON `json:"intrusions,omitempty"`
+	Notes      []string        `json:"notes,omitempty"`
+	BaseDigest string          `json:"baseDigest"`
 }
 
 // ChangeJSON is one change. Action is add, remove, change or move; key is the
@@ -134,6 +136,19 @@ type MissingJSON struct {
 	Returns     []string `json:"returns,omitempty"`
 }
 
+// IntrusionJSON is a rule of another program in a table of ours. Tag is what its
+// author wrote beside it; removed tells that it goes.
+type IntrusionJSON struct {
+	Ruleset string `json:"ruleset"`
+	Family  string `json:"family"`
+	Table   string `json:"table"`
+	Chain   string `json:"chain"`
+	Text    string `json:"text"`
+	Tag     string `json:"tag,omitempty"`
+	Author  string `json:"author,omitempty"`
+	Removed bool   `json:"removed,omitempty"`
+}
+
 // ValueJSON is a part of a false constraint and its value.
 type ValueJSON struct {
 	Expression string `json:"expression"`
@@ -192,7 +207,7 @@ func (p *Plan) JSON() PlanJSON {
 	}
 	for _, c := range p.Commits() {
 		out.Commits = append(out.Commits, CommitJSON{
-			Family: c.Family.String(), Table: c.Table, Ops: c.Ops, Guards: c.Guards, Atomic: "one table",
+			Family: c.Family.String(), Table: c.Table, Ops: c.Ops, Guards: c.Guards, Atomic: p.atomic(),
 		})
 	}
 	for _, c := range p.Constraints {
@@ -202,6 +217,12 @@ func (p *Plan) JSON() PlanJSON {
 		out.Missing = append(out.Missing, MissingJSON{
 			Family: m.Key.Family.String(), Table: m.Key.Table, Chain: m.Key.Chain, Name: m.Name,
 			Participant: m.Participant, Lost: m.Lost, Because: m.Because, Returns: m.Returns,
+		})
+	}
+	for _, x := range p.Intrusions {
+		out.Intrusions = append(out.Intrusions, IntrusionJSON{
+			Ruleset: x.Ruleset, Family: x.Key.Family.String(), Table: x.Key.Table, Chain: x.Key.Chain,
+			Text: x.Text, Tag: x.Tag, Author: x.Author, Removed: x.Removed,
 		})
 	}
 	for _, d := range p.Diags.All() {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 
+	"hookline/compiler/ir"
 	"hookline/compiler/markdown"
 	"hookline/dsl/diag"
 )
@@ -107,6 +108,7 @@ func (p *Plan) markdown(detail int) string {
 	}
 	p.markdownCounts(b)
 	p.markdownSets(b)
+	p.markdownIntrusions(b)
 	markdownDiags(b, p.Diags)
 	for i, s := range p.leftOut() {
 		if i == 0 {
@@ -219,7 +221,11 @@ func (p *Plan) markdownCounts(b *strings.Builder) {
 		fmt.Fprintf(b, "| %s | %d | %d | %d | %d |\n", markdown.Escape(c.Key.String()), c.Added, c.Changed, c.Moved, c.Removed)
 	}
 	if n := len(p.Commits()); n > 0 {
-		fmt.Fprintf(b, "\n%s, each atomic for its table.\n", count(n, "commit"))
+		how := "each atomic for its table"
+		if p.Variant == ir.NFT {
+			how = "atomic"
+		}
+		fmt.Fprintf(b, "\n%s, %s.\n", count(n, "commit"), how)
 	}
 }
 

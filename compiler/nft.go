@@ -14,11 +14,28 @@ import (
 // NFTables are the tables of nftables that programs make on a host that has none
 // of them, one for each program, and what of the programs nft cannot say.
 func NFTables(programs []*Program) ([]*nftables.Table, *diag.List) {
+	return nftTables(programs, nil)
+}
+
+// baseKey names a base chain of a program by the built-in chain of iptables that it
+// stands for.
+type baseKey struct{ ruleset, table, hook string }
+
+// basePlace is where a base chain stands on a host.
+type basePlace struct {
+	Priority int
+	// Held are the anchors that are kept out of it for now.
+	Held map[*Anchor]bool
+}
+
+// nftTables are the tables with the base chains at their places; those that have
+// none are where iptables has them.
+func nftTables(programs []*Program, places map[baseKey]basePlace) ([]*nftables.Table, *diag.List) {
 	list := &diag.List{}
 	var out []*nftables.Table
 	for _, p := range programs {
 		w := nftWriter{
-			prog: p, diags: list, chains: map[string]*nftables.Chain{},
+			prog: p, diags: list, chains: map[string]*nftables.Chain{}, places: places,
 			table: &nftables.Table{Kind: nftables.KindOf(p.Families), Name: nftables.TableName(p.Name)},
 		}
 		w.refusals()
@@ -36,6 +53,7 @@ type nftWriter struct {
 	diags  *diag.List
 	table  *nftables.Table
 	chains map[string]*nftables.Chain
+	places map[baseKey]basePlace
 }
 
 // iptablesOnly is the way out where nft has no equal.
@@ -89,18 +107,23 @@ func (w *nftWriter) anchors() {
 	for _, table := range ir.TableNames {
 		for _, hook := range ir.BuiltinChains(table) {
 			items := map[ir.Family][]nftables.Item{}
+			place, placed := w.places[baseKey{w.prog.Name, table, hook}]
 			for _, a := range w.prog.Anchors {
-				if a.Key.Table != table || a.Key.Chain != hook {
+				if a.Key.Table != table || a.Key.Chain != hook || place.Held[a] {
 					continue
 				}
 				group := fmt.Sprintf("%s@%d", a.Name, a.Span.Start)
 				comment := w.comment(a.Rule.Spec.Comments(), a.Span)
-				items[a.Key.Family] = append(items[a.Key.Family], w.items(a.Key, a.Rule, comment, group)...)
+				items[a.Key.Family] = append(items[a.Key.Family], w.items(a.Key, a.Rule, comment, a.Name, group)...)
 			}
 			if len(items) == 0 {
 				continue
 			}
-			c := w.chain(table, hook, nftables.BaseOf(table, hook))
+			base := nftables.BaseOf(table, hook)
+			if placed {
+				base.Priority = place.Priority
+			}
+			c := w.chain(table, hook, base)
 			c.Rules = nftables.Merge(w.table.Kind, items[ir.IPv4], items[ir.IPv6])
 		}
 	}
@@ -134,7 +157,7 @@ func (w *nftWriter) rules(c *Chain) []nftables.Item {
 			words = append(words, r.Label)
 		}
 		if r.Raw != nil {
-			out = append(out, w.raw(c.Key, r, w.comment(append(words, r.Comments...), r.Rule.Origin), group)...)
+			out = append(out, w.raw(c.Key, r, w.comment(append(words, r.Comments...), r.Rule.Origin), r.Label, group)...)
 			continue
 		}
 		if r.FromText {
@@ -143,7 +166,7 @@ func (w *nftWriter) rules(c *Chain) []nftables.Item {
 			continue
 		}
 		comment := w.comment(append(words, r.Rule.Spec.Comments()...), r.Rule.Origin)
-		out = append(out, w.items(c.Key, r.Rule, comment, group)...)
+		out = append(out, w.items(c.Key, r.Rule, comment, r.Label, group)...)
 	}
 	return out
 }
@@ -160,7 +183,7 @@ func (w *nftWriter) comment(words []string, at diag.Span) string {
 }
 
 // items translates a rule.
-func (w *nftWriter) items(k ir.ChainKey, r *ir.Rule, comment, group string) []nftables.Item {
+func (w *nftWriter) items(k ir.ChainKey, r *ir.Rule, comment, label, group string) []nftables.Item {
 	if j := r.JumpTarget(); j != "" && w.prog.Chain(ir.ChainKey{Family: k.Family, Table: k.Table, Chain: j}) == nil {
 		w.diags.Errorf(diag.RuleDialect, r.Origin, "%s is a chain of iptables, to which no rule of nft can jump", j)
 		return nil
@@ -174,13 +197,13 @@ func (w *nftWriter) items(k ir.ChainKey, r *ir.Rule, comment, group string) []nf
 	}
 	var out []nftables.Item
 	for _, b := range bodies {
-		out = append(out, nftables.Item{Body: b, Comment: comment, Origin: r.Origin, Group: group})
+		out = append(out, nftables.Item{Body: b, Comment: comment, Label: label, Origin: r.Origin, Group: group})
 	}
 	return out
 }
 
 // raw reads a rule that was written for nft.
-func (w *nftWriter) raw(k ir.ChainKey, r ChainRule, comment, group string) []nftables.Item {
+func (w *nftWriter) raw(k ir.ChainKey, r ChainRule, comment, label, group string) []nftables.Item {
 	body, err := nftables.Raw(r.Raw, func(name string) (string, bool) {
 		key := k
 		key.Chain = name
@@ -190,7 +213,7 @@ func (w *nftWriter) raw(k ir.ChainKey, r ChainRule, comment, group string) []nft
 		w.diags.Errorf(diag.RuleText, r.Rule.Origin, "%v", err)
 		return nil
 	}
-	return []nftables.Item{{Body: body, Comment: comment, Origin: r.Rule.Origin, Group: group}}
+	return []nftables.Item{{Body: body, Comment: comment, Label: label, Origin: r.Rule.Origin, Group: group}}
 }
 
 // rawNFT takes over the text of a rule that was written for nft.

@@ -33,6 +33,8 @@ type Plan struct {
 	// a later plan can tell what was lost.
 	Seen  []string
 	Diags *diag.List
+	// Intrusions are the rules of others in tables of ours; nft backend only.
+	Intrusions []Intrusion
 	// Notes are the sentences that a plan must show about how it is applied.
 	Notes []string
 	// BaseDigest identifies what the plan rests on.
@@ -54,7 +56,7 @@ type Plan struct {
 	removal, liveOnly bool
 
 	attributionLive, attributionPlanned *recognize.Table
-	owns, ownsSet                       func(name string) bool
+	owns, ownsSet, ownsTable            func(name string) bool
 	shared                              func(ir.ChainKey) bool
 	ourJump                             func(ir.Family, *ir.Rule) bool
 	// adopted holds "chain key, target" of the jumps whose place the rulesets manage.
@@ -84,7 +86,11 @@ func NewPlan(programs []*Program, snap *ir.Snapshot, opt PlanOptions) *Plan {
 		Variant: snap.Variant, Source: snap.Source, Live: snap.State, Planned: snap.State,
 		Diags: &diag.List{}, removal: opt.Remove,
 	}
-	pl.run()
+	if snap.Variant == ir.NFT {
+		pl.runNFT()
+	} else {
+		pl.run()
+	}
 	return pl.plan
 }
 
@@ -149,7 +155,8 @@ type ruleAt struct {
 
 func (pl *planner) diags() *diag.List { return pl.plan.Diags }
 
-func (pl *planner) run() {
+// introduce says what is planned.
+func (pl *planner) introduce() {
 	for _, p := range pl.programs {
 		info := RulesetInfo{Name: p.Name, Version: p.Version}
 		for _, r := range pl.opt.Recorded {
@@ -162,6 +169,13 @@ func (pl *planner) run() {
 			pl.diags().Add(n)
 		}
 	}
+	pl.plan.ownsTable = func(name string) bool { return pl.rulesetOfTable(name) != nil }
+	pl.plan.owns, pl.plan.shared, pl.plan.ourJump = pl.owned, pl.shared, pl.ourJump
+	pl.plan.ownsSet = func(name string) bool { owner, _ := pl.setOwner(name); return owner != nil }
+}
+
+func (pl *planner) run() {
+	pl.introduce()
 	pl.chooseFamilies()
 	if !pl.opt.Remove {
 		for _, p := range pl.programs {
@@ -175,8 +189,6 @@ func (pl *planner) run() {
 	if !pl.mergeCatalogues() || !pl.checkOverlap() {
 		return
 	}
-	pl.plan.owns, pl.plan.shared, pl.plan.ourJump = pl.owned, pl.shared, pl.ourJump
-	pl.plan.ownsSet = func(name string) bool { owner, _ := pl.setOwner(name); return owner != nil }
 	pl.plan.adopted = map[string]bool{}
 	pl.plan.collected, pl.plan.emptied = map[ir.ChainKey]map[string]bool{}, map[ir.ChainKey]bool{}
 	for _, p := range pl.programs {

@@ -18,6 +18,10 @@ type PlanOptions struct {
 	// (FIELD M-49): they are left out, and the plan says so.
 	DropGuards map[string]bool
 
+	// TolerateIntrusions leaves rules of others in our tables where they are, whatever a
+	// ruleset says: they were removed in this apply, and came again.
+	TolerateIntrusions bool
+
 	emptyHost bool // see EmptyHost
 }
 

@@ -22,6 +22,9 @@ type Program struct {
 	Backend string
 	// Counters tells that rules of the nft backend count; those of iptables do anyway.
 	Counters bool
+	// Narrowed are the families that the ruleset is for besides, and that this run leaves
+	// out.
+	Narrowed []ir.Family
 	// Intrusions says what to do with the rules that other programs put into our table
 	// of nftables.
 	Intrusions Intrusions

@@ -66,6 +66,9 @@ func (p *Program) DeclaredNames() []string { return slices.Sorted(maps.Keys(p.na
 
 // Writes tells whether the plan changes a table.
 func (p *Plan) Writes(k ir.TableKey) bool {
+	if slices.ContainsFunc(p.Transaction.NFT, func(o ir.NFTOp) bool { return OwnTableKey(o) == k }) {
+		return true
+	}
 	return slices.ContainsFunc(p.Transaction.Blocks, func(b ir.Block) bool {
 		return b.Family == k.Family && b.Table == k.Name && len(b.Ops) > 0
 	})
@@ -76,7 +79,7 @@ func (p *Plan) Writes(k ir.TableKey) bool {
 var exit3 = map[diag.Code]bool{
 	diag.MissingReference: true, diag.CrossingBounds: true, diag.ConstraintNot: true, diag.ForeignReference: true,
 	diag.UndeletableRule: true, diag.NativeRules: true, diag.UnresolvedSet: true, diag.OtherRuleset: true,
-	diag.SetMismatch: true,
+	diag.SetMismatch: true, diag.Intrusion: true,
 }
 
 // MayPass tells whether a finding may go away by itself, because another program

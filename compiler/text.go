@@ -36,6 +36,7 @@ func (p *Plan) WriteText(w io.Writer, opt TextOptions) error {
 		}
 	}
 	t.chains()
+	t.intrusions()
 	t.sets()
 	t.counts()
 	t.commits()
@@ -235,6 +236,9 @@ type Commit struct {
 
 // Commits are the transaction's commits, in order.
 func (p *Plan) Commits() []Commit {
+	if len(p.Transaction.NFT) > 0 {
+		return p.ownCommits()
+	}
 	var out []Commit
 	for _, b := range p.Transaction.Blocks {
 		c := Commit{Family: b.Family, Table: b.Table}

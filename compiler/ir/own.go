@@ -90,6 +90,9 @@ type OwnRule struct {
 	Text string
 	// Comment is kept with the rule in the kernel; empty if there is none.
 	Comment string
+	// Printed is the text that a rule of ours is known to read back as, where that is not
+	// Text; Label is what it is called in its ruleset. A standing rule has neither.
+	Printed, Label string
 	// Tag is user data of a standing rule that is no comment as nft writes one: another
 	// program left it there.
 	Tag string

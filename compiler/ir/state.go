@@ -15,6 +15,9 @@ type Family uint8
 const (
 	IPv4 Family = iota + 1
 	IPv6
+	// BothFamilies stands for the two at once where a table of nftables holds them: it is
+	// in no list of families.
+	BothFamilies
 )
 
 // Families is both, in the order in which they are always shown.
@@ -26,6 +29,8 @@ func (f Family) String() string {
 		return "ipv4"
 	case IPv6:
 		return "ipv6"
+	case BothFamilies:
+		return "inet"
 	}
 	return fmt.Sprintf("family(%d)", uint8(f))
 }

@@ -9,7 +9,9 @@ import (
 type Item struct {
 	Body
 	Comment string
-	Origin  diag.Span
+	// Label is what the rule is called in its ruleset.
+	Label  string
+	Origin diag.Span
 	// Group names the rule of the ruleset that it comes from; rules of different
 	// groups are never taken together.
 	Group string
@@ -62,7 +64,7 @@ type merger struct {
 }
 
 func (m *merger) one(x Item, f ir.Family) {
-	m.out = append(m.out, Rule{Text: x.For(m.kind, f), Comment: x.Comment, Origin: x.Origin})
+	m.out = append(m.out, Rule{Text: x.For(m.kind, f), Comment: x.Comment, Label: x.Label, Origin: x.Origin})
 }
 
 // longest is how many items of a group are compared each with each. A longer group
@@ -95,7 +97,7 @@ func (m *merger) group(a, b []Item) {
 	for i < len(a) || j < len(b) {
 		switch {
 		case i < len(a) && j < len(b) && same(a[i], b[j]):
-			m.out = append(m.out, Rule{Text: a[i].Text(), Comment: a[i].Comment, Origin: a[i].Origin})
+			m.out = append(m.out, Rule{Text: a[i].Text(), Comment: a[i].Comment, Label: a[i].Label, Origin: a[i].Origin})
 			i, j = i+1, j+1
 		case j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1]:
 			m.one(a[i], ir.IPv4)
@@ -111,7 +113,7 @@ func (m *merger) byPlace(a, b []Item, same func(x, y Item) bool) {
 	for i := range max(len(a), len(b)) {
 		switch {
 		case i < len(a) && i < len(b) && same(a[i], b[i]):
-			m.out = append(m.out, Rule{Text: a[i].Text(), Comment: a[i].Comment, Origin: a[i].Origin})
+			m.out = append(m.out, Rule{Text: a[i].Text(), Comment: a[i].Comment, Label: a[i].Label, Origin: a[i].Origin})
 			continue
 		case i < len(a):
 			m.one(a[i], ir.IPv4)

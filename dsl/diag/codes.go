@@ -74,6 +74,7 @@ const (
 	JumpForeign       Code = "jump-foreign-chain"
 	IdleChain         Code = "idle-chain"
 	NotImportable     Code = "not-importable"
+	Intrusion         Code = "intrusion"
 )
 
 // Codes of findings about placement (place, compiler).

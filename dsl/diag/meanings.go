@@ -60,6 +60,7 @@ var Codes = []CodeInfo{
 	{JumpForeign, "A rule jumps into a chain of another program."},
 	{IdleChain, "A chain that a program gives to its users is filled, and nothing jumps to it."},
 	{NotImportable, "What stands on the host cannot be declared in a ruleset as it is."},
+	{Intrusion, "Another program has put rules into a table of nftables that is ours."},
 
 	{UnknownReference, "A reference of a placement is neither a participant nor a known chain."},
 	{MissingReference, "Other programs' rules that a placement or a constraint names are not on the host."},

@@ -146,9 +146,12 @@ func (e *engine) plan(ctx context.Context) (*compiler.Plan, *ir.Snapshot, error)
 
 func (e *engine) scope() ir.Scope {
 	if e.all {
-		return ir.Scope{Families: e.opt.Families, All: true, AllSets: true}
+		return ir.Scope{Families: e.opt.Families, All: true, AllSets: true, Own: compiler.OwnTables(e.opt.Programs)}
 	}
 	s := compiler.Scope(e.opt.Programs, e.planOpt)
+	if e.opt.Backend.Variant() == ir.NFT {
+		s = compiler.NFTScope(e.opt.Programs, e.planOpt)
+	}
 	s.AllSets = len(e.sets) > 0
 	for _, k := range e.wanted {
 		if k.Chain == "" {
@@ -322,7 +325,10 @@ func (a *apply) run(ctx context.Context) error {
 			a.out.Diags.Errorf(diag.RaceLost, diag.Span{}, "another program keeps changing what the placements rest on: given up after %d rounds", rounds)
 			return a.end(ctx, Moved)
 		}
-		if a.wrote != nil && (len(plan.Transaction.Blocks) > 0 && a.alone(snap) || a.setsStay(plan)) {
+		if a.comesBack(plan) {
+			continue
+		}
+		if a.wrote != nil && (len(plan.Transaction.Blocks)+len(plan.Transaction.NFT) > 0 && a.alone(snap) || a.setsStay(plan)) {
 			a.mismatch(plan)
 			return a.end(ctx, TakenBack)
 		}
@@ -477,7 +483,11 @@ func (a *apply) record(p *compiler.Program, snap *ir.Snapshot, status string) Re
 			r.Sets, r.OwnsSets = union(r.Sets, old.Sets), union(r.OwnsSets, old.OwnsSets)
 		}
 	}
-	for _, s := range p.Respellings(a.planOpt.Respelled) {
+	spellings := p.Respellings
+	if snap.Variant == ir.NFT {
+		spellings = p.OwnRespellings
+	}
+	for _, s := range spellings(a.planOpt.Respelled) {
 		x := Respelling{Tool: toolOf(snap), Family: s.Family.String(), Sent: s.Sent, Printed: s.Printed}
 		if !slices.Contains(r.Respelled, x) {
 			r.Respelled = append(r.Respelled, x)

@@ -208,7 +208,11 @@ func respelled(records []Record, tool string) map[string]string {
 	out := map[string]string{}
 	for _, r := range records {
 		for _, s := range r.Respelled {
-			if f, ok := ir.ParseFamily(s.Family); ok && s.Tool == tool {
+			f, ok := ir.ParseFamily(s.Family)
+			if s.Family == ir.BothFamilies.String() {
+				f, ok = ir.BothFamilies, true
+			}
+			if ok && s.Tool == tool {
 				out[compiler.RespellKey(f, s.Sent)] = s.Printed
 			}
 		}

@@ -145,7 +145,7 @@ func (a *apply) differs(k ir.TableKey, now *ir.Snapshot) bool {
 			return true
 		}
 	}
-	return false
+	return slices.ContainsFunc(tx.NFT, func(o ir.NFTOp) bool { return compiler.OwnTableKey(o) == k })
 }
 
 // lineOf is the text of a refused line, "" if the tool named none.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"hookline/backend"
 	"hookline/compiler"
@@ -32,6 +33,9 @@ func (a *apply) write(ctx context.Context, plan *compiler.Plan, snap *ir.Snapsho
 	a.out.Rounds++
 	for _, b := range plan.Transaction.Blocks {
 		a.tables[ir.TableKey{Family: b.Family, Name: b.Table}] = true
+	}
+	for _, o := range plan.Transaction.NFT {
+		a.tables[compiler.OwnTableKey(o)] = true
 	}
 	n := 0
 	for _, s := range scripts {
@@ -353,20 +357,35 @@ func (a *apply) learnSpelling(plan *compiler.Plan, snap *ir.Snapshot) bool {
 		return false
 	}
 	learned := false
+	var found []compiler.Spelling
 	for _, p := range a.opt.Programs {
-		for _, s := range p.Respelled(snap.State) {
-			key := compiler.RespellKey(s.Family, s.Sent)
-			if a.planOpt.Respelled[key] == s.Printed || a.failures["spelling "+key] > 0 {
-				continue // a text that is printed in two ways is not learned for ever
-			}
-			a.failures["spelling "+key]++
-			a.planOpt.Respelled[key] = s.Printed
-			learned = true
-			a.out.Diags.Warnf(diag.Respelled, s.Span, "iptables prints this rule as %q", s.Printed).
-				WithHelp("paste that text into the ruleset")
+		found = append(found, p.Respelled(snap.State)...)
+	}
+	if snap.Variant == ir.NFT && a.last != nil && a.alone(snap) {
+		found = a.last.RespelledNFT(snap.State)
+	}
+	for _, s := range found {
+		key := compiler.RespellKey(s.Family, s.Sent)
+		if a.planOpt.Respelled[key] == s.Printed || a.failures["spelling "+key] > 0 {
+			continue // a text that is printed in two ways is not learned for ever
+		}
+		a.failures["spelling "+key]++
+		a.planOpt.Respelled[key] = s.Printed
+		learned = true
+		d := a.out.Diags.Warnf(diag.Respelled, s.Span, "%s prints this rule as %q", printer(snap.Variant), s.Printed)
+		if snap.Variant != ir.NFT || !strings.Contains(s.Printed, "(0x") {
+			d.WithHelp("paste that text into the ruleset")
 		}
 	}
 	return learned
+}
+
+// printer is what shows the rules of a variant.
+func printer(v ir.Variant) string {
+	if v == ir.NFT {
+		return "nft"
+	}
+	return "iptables"
 }
 
 // end settles an outcome that is not done.
@@ -376,4 +395,19 @@ func (a *apply) end(ctx context.Context, status Status) error {
 		return nil
 	}
 	return a.takeBack(ctx, status)
+}
+
+// comesBack tells that rules of others are to be removed again from tables of ours
+// that this apply has removed before: whoever puts them there does so faster than
+// we can look. From now on they are left where they are.
+func (a *apply) comesBack(plan *compiler.Plan) bool {
+	removes := func(p *compiler.Plan) bool {
+		return p != nil && slices.ContainsFunc(p.Intrusions, func(x compiler.Intrusion) bool { return x.Removed })
+	}
+	if a.planOpt.TolerateIntrusions || !removes(a.last) || !removes(plan) {
+		return false
+	}
+	a.planOpt.TolerateIntrusions = true
+	a.out.Diags.Warnf(diag.Intrusion, diag.Span{}, "another program puts its rules into our tables again as soon as they are removed: they are left there for now")
+	return true
 }

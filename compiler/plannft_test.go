@@ -1,0 +1,226 @@
+package compiler_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"hookline/compiler"
+	"hookline/compiler/ir"
+	"hookline/dsl/diag"
+)
+
+const nativeRuleset = head + `  backend: nft
+  tables:
+    filter:
+      chains:
+        SITE:
+          rules:
+            - {name: ssh, match: {protocol: tcp, dport: 22}, action: accept}
+            - {name: rest, action: drop}
+      anchors: [{hook: INPUT, match: {in: eth0}, jump: SITE}]
+`
+
+// nativeHost is a host for the nft backend with tables of ours, each rule with a
+// handle.
+func nativeHost(own ...*ir.OwnTable) *ir.Snapshot {
+	s := &ir.State{Families: ir.Families, Own: own}
+	n := uint64(0)
+	for _, t := range own {
+		for _, c := range t.Chains {
+			for i := range c.Rules {
+				n++
+				c.Rules[i].Handle = n
+			}
+		}
+		s.NFTTables = append(s.NFTTables, t.Summary())
+	}
+	return &ir.Snapshot{Variant: ir.NFT, State: s}
+}
+
+func nativePlan(t *testing.T, text string, snap *ir.Snapshot, opt compiler.PlanOptions) *compiler.Plan {
+	t.Helper()
+	p, list := compile(t, text, compiler.CompileOptions{})
+	if err := list.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return compiler.NewPlan([]*compiler.Program{p}, snap, opt)
+}
+
+// applied is a host as a plan leaves it.
+func applied(t *testing.T, p *compiler.Plan) *ir.Snapshot {
+	t.Helper()
+	if err := p.Diags.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return nativeHost(p.Planned.Own...)
+}
+
+func TestNativePlan(t *testing.T) {
+	first := nativePlan(t, nativeRuleset, nativeHost(), compiler.PlanOptions{})
+	host := applied(t, first)
+	var got []string
+	for _, c := range host.State.OwnTable(ir.Inet, "hookline-site").Chains {
+		for _, r := range c.Rules {
+			got = append(got, c.Name+": "+r.String())
+		}
+	}
+	want := []string{
+		`filter-INPUT: iifname "eth0" counter jump filter-SITE comment "hookline:site"`,
+		`filter-SITE: tcp dport 22 counter accept comment "ssh"`,
+		`filter-SITE: counter drop comment "rest"`,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("rules (-want +got):\n%s", d)
+	}
+	var keys []string
+	for _, c := range first.Changes {
+		keys = append(keys, c.Kind.Mark()+" "+c.Key.String()+" "+c.Address)
+	}
+	if d := cmp.Diff([]string{
+		"+ inet hookline-site filter-INPUT filter-INPUT", "+ inet hookline-site filter-INPUT SITE", "+ inet hookline-site filter-SITE filter-SITE",
+		"+ inet hookline-site filter-SITE ssh", "+ inet hookline-site filter-SITE rest",
+	}, keys); d != "" {
+		t.Errorf("changes (-want +got):\n%s", d)
+	}
+	second := nativePlan(t, nativeRuleset, host, compiler.PlanOptions{})
+	if !second.Empty() || len(second.Changes) > 0 || second.Diags.HasErrors() {
+		t.Errorf("the second plan is not empty: %+v %v", second.Changes, second.Diags.Err())
+	}
+	if c := second.Commits(); len(c) != 0 {
+		t.Errorf("commits of nothing: %+v", c)
+	}
+	changed := nativePlan(t, strings.Replace(nativeRuleset, "dport: 22", "dport: 23", 1), host, compiler.PlanOptions{})
+	if n := len(changed.Transaction.NFT); n != 2 || len(changed.Changes) != 1 || changed.Changes[0].Address != "ssh" || changed.Changes[0].Kind != compiler.Changed {
+		t.Errorf("one rule changes in %d steps: %+v", n, changed.Changes)
+	}
+	if changed.BaseDigest != second.BaseDigest || changed.BaseDigest == first.BaseDigest {
+		t.Error("the digest is not that of the host")
+	}
+	gone := nativePlan(t, nativeRuleset, host, compiler.PlanOptions{Remove: true})
+	if left := applied(t, gone).State; len(left.Own) != 0 || len(left.NFTTables) != 0 {
+		t.Errorf("after a removal there is %+v", left.Own)
+	}
+}
+
+// A ruleset that is for one family any longer has a table of another kind: the old
+// one goes in the same transaction.
+func TestNativePlanOfOneFamily(t *testing.T) {
+	host := applied(t, nativePlan(t, nativeRuleset, nativeHost(), compiler.PlanOptions{}))
+	narrow := strings.Replace(nativeRuleset, "  backend:", "  families: [ipv4]\n  backend:", 1)
+	after := applied(t, nativePlan(t, narrow, host, compiler.PlanOptions{}))
+	if own := after.State.Own; len(own) != 1 || own[0].Key() != "ip hookline-site" {
+		t.Errorf("tables: %+v", own)
+	}
+	p, _ := compile(t, nativeRuleset, compiler.CompileOptions{Families: []ir.Family{ir.IPv4}})
+	plan := compiler.NewPlan([]*compiler.Program{p}, host, compiler.PlanOptions{Families: []ir.Family{ir.IPv4}})
+	if !plan.Diags.HasErrors() || !plan.Empty() {
+		t.Error("one family of a table of both is taken away")
+	}
+}
+
+func TestIntrusionsInNativePlans(t *testing.T) {
+	for mode, want := range map[string]struct {
+		ops    int
+		errors bool
+	}{"tolerate": {0, false}, "remove": {1, false}, "fail": {0, true}} {
+		text := strings.Replace(nativeRuleset, "  backend: nft", "  backend: nft\n  intrusions: "+mode, 1)
+		host := applied(t, nativePlan(t, text, nativeHost(), compiler.PlanOptions{}))
+		c := host.State.Own[0].Chain("filter-INPUT")
+		c.Rules = slices.Insert(c.Rules, 0, ir.OwnRule{Text: `iifname "wt0" accept`, Tag: "inputaccept", Handle: 99})
+		p := nativePlan(t, text, host, compiler.PlanOptions{})
+		if len(p.Transaction.NFT) != want.ops || p.Diags.HasErrors() != want.errors {
+			t.Errorf("%s: %d steps and %v", mode, len(p.Transaction.NFT), p.Diags.Err())
+		}
+		if len(p.Intrusions) != 1 || p.Intrusions[0].Author != "netbird" || p.Intrusions[0].Removed != (mode == "remove") {
+			t.Errorf("%s: %+v", mode, p.Intrusions)
+		}
+		found := slices.ContainsFunc(p.Diags.All(), func(d *diag.Diagnostic) bool { return d.Code == diag.Intrusion })
+		if !found || want.errors && compiler.ExitCode(p.Diags) != 3 {
+			t.Errorf("%s: the findings: %v, exit code %d", mode, p.Diags.All(), compiler.ExitCode(p.Diags))
+		}
+		for _, o := range p.Transaction.NFT {
+			if o.Do != ir.NFTDeleteRule || o.Handle != 99 {
+				t.Errorf("%s: %+v", mode, o)
+			}
+		}
+		if tolerant := nativePlan(t, text, host, compiler.PlanOptions{TolerateIntrusions: true}); !tolerant.Empty() {
+			t.Errorf("%s: what came again is removed again", mode)
+		}
+	}
+}
+
+// What somebody typed into our table is no intrusion of a program but drift.
+func TestDriftInNativePlans(t *testing.T) {
+	host := applied(t, nativePlan(t, nativeRuleset, nativeHost(), compiler.PlanOptions{}))
+	c := host.State.Own[0].Chain("filter-SITE")
+	c.Rules = append([]ir.OwnRule{{Text: "tcp dport 80 accept", Comment: "by hand", Handle: 98}}, c.Rules[1:]...)
+	host.State.Own[0].Chains = append(host.State.Own[0].Chains, &ir.OwnChain{Name: "more"})
+	host.State.Own[0].Chain("filter-INPUT").Base.Policy = "drop"
+	p := nativePlan(t, nativeRuleset, host, compiler.PlanOptions{})
+	after := applied(t, p)
+	if d := cmp.Diff(applied(t, nativePlan(t, nativeRuleset, nativeHost(), compiler.PlanOptions{})).State.Own[0].Chain("filter-SITE").Rules, after.State.Own[0].Chain("filter-SITE").Rules,
+		cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".Handle" || p.Last().String() == ".Origin" }, cmp.Ignore())); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if after.State.Own[0].Chain("more") != nil || after.State.Own[0].Chain("filter-INPUT").Base.Policy != "" || len(p.Intrusions) > 0 {
+		t.Errorf("drift stays: %+v", after.State.Own[0])
+	}
+}
+
+// Taking back gives what stood, whatever the plan and others did since.
+func TestNativeRestore(t *testing.T) {
+	before := applied(t, nativePlan(t, nativeRuleset, nativeHost(), compiler.PlanOptions{}))
+	text := strings.NewReplacer("dport: 22", "dport: 2222", "name: rest", "name: last").Replace(nativeRuleset)
+	p := nativePlan(t, text, before, compiler.PlanOptions{})
+	now := applied(t, p)
+	c := now.State.Own[0].Chain("filter-INPUT")
+	c.Rules = append(c.Rules, ir.OwnRule{Text: `iifname "wt0" accept`, Tag: "inputaccept", Handle: 99})
+	tx, failed := p.Restore(before, now)
+	if len(failed) > 0 {
+		t.Fatal(failed)
+	}
+	back, err := now.State.Apply(tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, r := range back.Own[0].Chain("filter-SITE").Rules {
+		got = append(got, r.String())
+	}
+	for _, r := range before.State.Own[0].Chain("filter-SITE").Rules {
+		want = append(want, r.String())
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if again, _ := p.Restore(before, &ir.Snapshot{Variant: ir.NFT, State: back}); !again.Empty() {
+		t.Errorf("the second time there is something to do: %+v", again.NFT)
+	}
+	if n := len(back.Own[0].Chain("filter-INPUT").Rules); n != 2 {
+		t.Errorf("the rule of others did not stay: %d rules", n)
+	}
+	first := nativePlan(t, nativeRuleset, nativeHost(), compiler.PlanOptions{})
+	tx, _ = first.Restore(nativeHost(), applied(t, first))
+	if back, err := applied(t, first).State.Apply(tx); err != nil || len(back.Own) > 0 {
+		t.Errorf("a table that was not there stays: %v", err)
+	}
+}
+
+// A constraint on iptables' chains must not take a chain of ours for absent.
+func TestNativeConstraints(t *testing.T) {
+	for that, want := range map[string]int{
+		`planned.chain("ipv4", "filter", "SITE").exists`:                             1,
+		`planned.backend == "nft" || planned.chain("ipv4", "filter", "SITE").exists`: 0,
+		`!live.chain("ipv4", "filter", "NOBODYS").exists`:                            0,
+		`live.chain("ipv4", "filter", "INPUT").policy == "DROP"`:                     3,
+	} {
+		text := nativeRuleset + "  constraints: [{name: c, that: '" + that + "'}]\n"
+		p := nativePlan(t, text, nativeHost(), compiler.PlanOptions{})
+		if got := compiler.ExitCode(p.Diags); got != want || len(p.Asked) > 0 {
+			t.Errorf("%s: exit code %d, want %d; asked %v; %v", that, got, want, p.Asked, p.Diags.Err())
+		}
+	}
+}
