@@ -84,13 +84,13 @@ func (d *detector) lookNFT(f ir.Family) (hint string, err error) {
 		return "", err
 	}
 	for _, c := range chains {
-		if ir.BuiltinChains(c.table) == nil {
+		if ir.BuiltinChains(c.Table) == nil {
 			continue
 		}
-		if c.table == "mangle" && slices.Contains(hintChains, c.name) {
-			return c.name, nil
+		if c.Table == "mangle" && slices.Contains(hintChains, c.Name) {
+			return c.Name, nil
 		}
-		d.rules[ir.IptablesNFT] += c.use
+		d.rules[ir.IptablesNFT] += c.Use
 	}
 	return "", nil
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"hookline/backend/nfnetlink"
 	"hookline/compiler/ir"
 )
 
@@ -77,21 +78,21 @@ func (k *kernel) ipsets() ([]*ir.Set, error) {
 	var out []*ir.Set
 	for _, a := range answers {
 		set := &ir.Set{Counted: -1}
-		err := eachAttr(a, func(typ uint16, data []byte) error {
+		err := nfnetlink.EachAttr(a, func(typ uint16, data []byte) error {
 			switch typ {
 			case ipsetAttrName:
-				set.Name = string(cut(data))
+				set.Name = string(nfnetlink.Cut(data))
 			case ipsetAttrType:
-				set.Type = string(cut(data))
+				set.Type = string(nfnetlink.Cut(data))
 			case ipsetAttrFamily:
 				set.Family = ipsetFamily(data)
 			case ipsetAttrData:
-				return eachAttr(data, func(typ uint16, data []byte) error {
+				return nfnetlink.EachAttr(data, func(typ uint16, data []byte) error {
 					switch typ {
 					case ipsetDataElements:
-						set.Counted = int(be32(data))
+						set.Counted = int(nfnetlink.Uint32(data))
 					case ipsetDataRefs:
-						set.Refs = int(be32(data))
+						set.Refs = int(nfnetlink.Uint32(data))
 					}
 					return nil
 				})
@@ -115,9 +116,9 @@ func (k *kernel) ipsets() ([]*ir.Set, error) {
 }
 
 func (k *kernel) askIpset(protocol byte) ([][]byte, error) {
-	attrs := encodeAttr(nil, ipsetAttrProtocol, []byte{protocol})
-	attrs = encodeAttr(attrs, ipsetAttrFlags|unix.NLA_F_NET_BYTEORDER, []byte{0, 0, 0, ipsetFlagHeader})
-	return k.ask(ipsetSubsys, ipsetList, unix.AF_UNSPEC, netlink.Dump, attrs)
+	attrs := nfnetlink.AppendAttr(nil, ipsetAttrProtocol, []byte{protocol})
+	attrs = nfnetlink.AppendAttr(attrs, ipsetAttrFlags|unix.NLA_F_NET_BYTEORDER, []byte{0, 0, 0, ipsetFlagHeader})
+	return k.Ask(ipsetSubsys, ipsetList, unix.AF_UNSPEC, netlink.Dump, attrs)
 }
 
 func ipsetFamily(data []byte) ir.Family {

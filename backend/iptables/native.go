@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"hookline/backend/nfnetlink"
 	"hookline/compiler/ir"
 )
 
@@ -22,33 +23,13 @@ import (
 // the protocol as a byte of the IP header, a rule without a counter.
 func (r *kernelRule) examine(f ir.Family) error {
 	w := walker{rule: r, v6: f == ir.IPv6}
-	err := eachExpr(r.exprs, func(name string, data []byte) error {
+	err := nfnetlink.EachExpr(r.exprs, func(name string, data []byte) error {
 		err := w.step(name, data)
 		w.index++
 		return err
 	})
 	w.end()
 	return err
-}
-
-// eachExpr calls f with the name and the attributes of each expression of a rule.
-func eachExpr(exprs []byte, f func(name string, data []byte) error) error {
-	return eachAttr(exprs, func(_ uint16, elem []byte) error {
-		var name, data []byte
-		err := eachAttr(elem, func(typ uint16, b []byte) error {
-			switch typ {
-			case unix.NFTA_EXPR_NAME:
-				name = cut(b)
-			case unix.NFTA_EXPR_DATA:
-				data = b
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		return f(string(name), data)
-	})
 }
 
 // field is what a load put into the register.
@@ -96,8 +77,8 @@ func (w *walker) native(format string, args ...any) {
 }
 
 func (w *walker) step(name string, data []byte) error {
-	var a attrs
-	if err := a.read(data); err != nil {
+	var a nfnetlink.Attrs
+	if err := a.Read(data); err != nil {
 		return err
 	}
 	if w.acted {
@@ -118,16 +99,16 @@ func (w *walker) step(name string, data []byte) error {
 		}
 		w.condition()
 	case "lookup":
-		w.native("%s @%s", fieldNames[w.loaded%fieldValue], cut(a[unix.NFTA_LOOKUP_SET]))
+		w.native("%s @%s", fieldNames[w.loaded%fieldValue], nfnetlink.Cut(a[unix.NFTA_LOOKUP_SET]))
 		w.loaded = fieldNone
 	case "counter":
 		if w.counted {
 			w.native("second counter")
 		}
 		w.counted = true
-		w.rule.packets, w.rule.bytes = be64(a[unix.NFTA_COUNTER_PACKETS]), be64(a[unix.NFTA_COUNTER_BYTES])
+		w.rule.packets, w.rule.bytes = nfnetlink.Uint64(a[unix.NFTA_COUNTER_PACKETS]), nfnetlink.Uint64(a[unix.NFTA_COUNTER_BYTES])
 	case "limit":
-		if be32(a[unix.NFTA_LIMIT_TYPE]) != unix.NFT_LIMIT_PKTS || be32(a[unix.NFTA_LIMIT_FLAGS]) != 0 {
+		if nfnetlink.Uint32(a[unix.NFTA_LIMIT_TYPE]) != unix.NFT_LIMIT_PKTS || nfnetlink.Uint32(a[unix.NFTA_LIMIT_FLAGS]) != 0 {
 			w.native("limit")
 		}
 		w.condition()
@@ -143,7 +124,7 @@ func (w *walker) step(name string, data []byte) error {
 	case "immediate":
 		return w.immediate(&a)
 	case "ct":
-		w.native("ct %s", named(ctKeys, be32(a[unix.NFTA_CT_KEY])))
+		w.native("ct %s", nfnetlink.CTKey(nfnetlink.Uint32(a[unix.NFTA_CT_KEY])))
 	default:
 		w.native("%s", name)
 	}
@@ -166,8 +147,8 @@ func (w *walker) load(to field) {
 }
 
 // payload names what a payload expression loads.
-func (w *walker) payload(a *attrs) field {
-	base, offset, n := be32(a[unix.NFTA_PAYLOAD_BASE]), be32(a[unix.NFTA_PAYLOAD_OFFSET]), be32(a[unix.NFTA_PAYLOAD_LEN])
+func (w *walker) payload(a *nfnetlink.Attrs) field {
+	base, offset, n := nfnetlink.Uint32(a[unix.NFTA_PAYLOAD_BASE]), nfnetlink.Uint32(a[unix.NFTA_PAYLOAD_OFFSET]), nfnetlink.Uint32(a[unix.NFTA_PAYLOAD_LEN])
 	if a[unix.NFTA_PAYLOAD_SREG] != nil {
 		w.native("payload write")
 		return fieldNone
@@ -177,24 +158,24 @@ func (w *walker) payload(a *attrs) field {
 		size, source, dest = 16, 8, 24
 	}
 	switch {
-	case base == networkHeader && offset == source && n <= size:
+	case base == nfnetlink.NetworkHeader && offset == source && n <= size:
 		return fieldSource
-	case base == networkHeader && offset == dest && n <= size:
+	case base == nfnetlink.NetworkHeader && offset == dest && n <= size:
 		return fieldDest
-	case base == networkHeader && !w.v6 && offset == 9 && n == 1:
+	case base == nfnetlink.NetworkHeader && !w.v6 && offset == 9 && n == 1:
 		return fieldProto
-	case base == networkHeader && !w.v6 && offset == 6 && n == 2:
+	case base == nfnetlink.NetworkHeader && !w.v6 && offset == 6 && n == 2:
 		return fieldFragment
-	case base == transportHeader && w.ports() && offset == 0 && n == 2:
+	case base == nfnetlink.TransportHeader && w.ports() && offset == 0 && n == 2:
 		return fieldSport
-	case base == transportHeader && w.ports() && offset == 2 && n == 2:
+	case base == nfnetlink.TransportHeader && w.ports() && offset == 2 && n == 2:
 		return fieldDport
-	case base == transportHeader && w.ports() && offset == 0 && n == 4:
+	case base == nfnetlink.TransportHeader && w.ports() && offset == 0 && n == 4:
 		return fieldPorts
-	case base == transportHeader && w.rule.proto == unix.IPPROTO_TCP && offset == 13 && n == 1:
+	case base == nfnetlink.TransportHeader && w.rule.proto == unix.IPPROTO_TCP && offset == 13 && n == 1:
 		return fieldTCPFlags
 	}
-	w.native("@%s,%d,%d", named(payloadBases, base), offset*8, n*8)
+	w.native("@%s,%d,%d", nfnetlink.PayloadBase(base), offset*8, n*8)
 	return fieldNone
 }
 
@@ -204,11 +185,11 @@ func (w *walker) ports() bool {
 	return w.rule.proto == unix.IPPROTO_TCP || w.rule.proto == unix.IPPROTO_UDP
 }
 
-func (w *walker) meta(a *attrs) {
-	key := be32(a[unix.NFTA_META_KEY])
+func (w *walker) meta(a *nfnetlink.Attrs) {
+	key := nfnetlink.Uint32(a[unix.NFTA_META_KEY])
 	if a[unix.NFTA_META_SREG] != nil {
 		if key != unix.NFT_META_NFTRACE || w.loaded != fieldValue || !w.one {
-			w.native("meta %s set", named(metaKeys, key))
+			w.native("meta %s set", nfnetlink.MetaKey(key))
 		}
 		w.loaded, w.acted = fieldNone, true
 		return
@@ -223,26 +204,26 @@ func (w *walker) meta(a *attrs) {
 	case unix.NFT_META_MARK:
 		w.load(fieldMark)
 	default:
-		w.native("meta %s", named(metaKeys, key))
+		w.native("meta %s", nfnetlink.MetaKey(key))
 	}
 }
 
 // bitwise is a mask: iptables puts one on addresses, marks, tcp flags and the
 // fragment offset.
-func (w *walker) bitwise(a *attrs) {
+func (w *walker) bitwise(a *nfnetlink.Attrs) {
 	switch w.loaded {
 	case fieldSource, fieldDest, fieldMark, fieldTCPFlags, fieldFragment:
 	default:
 		w.native("%s mask", fieldNames[w.loaded%fieldValue])
 	}
-	if w.masked || be32(a[bitwiseOp]) != 0 || len(bytes.Trim(value(a[unix.NFTA_BITWISE_XOR]), "\x00")) > 0 {
+	if w.masked || nfnetlink.Uint32(a[nfnetlink.BitwiseOp]) != 0 || len(bytes.Trim(nfnetlink.Value(a[unix.NFTA_BITWISE_XOR]), "\x00")) > 0 {
 		w.native("%s arithmetic", fieldNames[w.loaded%fieldValue])
 	}
 	w.masked = true
 }
 
-func (w *walker) compare(a *attrs) {
-	op, data := be32(a[unix.NFTA_CMP_OP]), value(a[unix.NFTA_CMP_DATA])
+func (w *walker) compare(a *nfnetlink.Attrs) {
+	op, data := nfnetlink.Uint32(a[unix.NFTA_CMP_OP]), nfnetlink.Value(a[unix.NFTA_CMP_DATA])
 	if w.loaded == fieldNone || w.loaded == fieldValue {
 		w.native("comparison of nothing")
 		w.loaded = fieldNone
@@ -294,98 +275,30 @@ func (w *walker) condition() {
 	w.loaded = fieldNone
 }
 
-// Numbers of linux/netfilter/nf_tables.h; verdicts as 32 bits.
-const (
-	networkHeader   = 1
-	transportHeader = 2
-	verdictRegister = 0
-	bitwiseOp       = 6
-
-	verdictDrop   = 0
-	verdictAccept = 1
-	verdictJump   = 0xfffffffd
-	verdictGoto   = 0xfffffffc
-	verdictReturn = 0xfffffffb
-)
-
-func (w *walker) immediate(a *attrs) error {
-	if be32(a[unix.NFTA_IMMEDIATE_DREG]) != verdictRegister {
-		v := value(a[unix.NFTA_IMMEDIATE_DATA])
+func (w *walker) immediate(a *nfnetlink.Attrs) error {
+	if nfnetlink.Uint32(a[unix.NFTA_IMMEDIATE_DREG]) != nfnetlink.VerdictRegister {
+		v := nfnetlink.Value(a[unix.NFTA_IMMEDIATE_DATA])
 		w.load(fieldValue)
 		w.one = len(v) > 0 && v[0] == 1
 		return nil
 	}
-	return eachAttr(a[unix.NFTA_IMMEDIATE_DATA], func(typ uint16, data []byte) error {
+	return nfnetlink.EachAttr(a[unix.NFTA_IMMEDIATE_DATA], func(typ uint16, data []byte) error {
 		if typ != unix.NFTA_DATA_VERDICT {
 			return nil
 		}
 		w.acted = true
-		return eachAttr(data, func(typ uint16, data []byte) error {
+		return nfnetlink.EachAttr(data, func(typ uint16, data []byte) error {
 			switch typ {
 			case unix.NFTA_VERDICT_CHAIN:
-				w.rule.jump = string(cut(data))
+				w.rule.jump = string(nfnetlink.Cut(data))
 			case unix.NFTA_VERDICT_CODE:
-				switch be32(data) {
-				case verdictAccept, verdictDrop, verdictJump, verdictGoto, verdictReturn:
+				switch nfnetlink.Uint32(data) {
+				case nfnetlink.VerdictAccept, nfnetlink.VerdictDrop, nfnetlink.VerdictJump, nfnetlink.VerdictGoto, nfnetlink.VerdictReturn:
 				default:
-					w.native("verdict %d", int32(be32(data)))
+					w.native("verdict %d", int32(nfnetlink.Uint32(data)))
 				}
 			}
 			return nil
 		})
 	})
-}
-
-// attrs are an expression's attributes by number.
-type attrs [16][]byte
-
-func (a *attrs) read(data []byte) error {
-	return eachAttr(data, func(typ uint16, b []byte) error {
-		if int(typ) < len(a) {
-			a[typ] = b
-		}
-		return nil
-	})
-}
-
-// value is the bytes of an NFTA_DATA_VALUE.
-func value(data []byte) []byte {
-	var out []byte
-	_ = eachAttr(data, func(typ uint16, b []byte) error {
-		if typ == unix.NFTA_DATA_VALUE {
-			out = b
-		}
-		return nil
-	})
-	return out
-}
-
-// named is the name of a key as nft(8) writes it.
-func named(names []string, key uint32) string {
-	if int(key) < len(names) && names[key] != "" {
-		return names[key]
-	}
-	return fmt.Sprintf("key %d", key)
-}
-
-var metaKeys = []string{
-	unix.NFT_META_LEN: "length", unix.NFT_META_PROTOCOL: "protocol", unix.NFT_META_PRIORITY: "priority",
-	unix.NFT_META_MARK: "mark", unix.NFT_META_IIF: "iif", unix.NFT_META_OIF: "oif", unix.NFT_META_IIFNAME: "iifname",
-	unix.NFT_META_OIFNAME: "oifname", unix.NFT_META_IIFTYPE: "iiftype", unix.NFT_META_OIFTYPE: "oiftype",
-	unix.NFT_META_SKUID: "skuid", unix.NFT_META_SKGID: "skgid", unix.NFT_META_NFTRACE: "nftrace",
-	unix.NFT_META_RTCLASSID: "rtclassid", unix.NFT_META_SECMARK: "secmark", unix.NFT_META_NFPROTO: "nfproto",
-	unix.NFT_META_L4PROTO: "l4proto", unix.NFT_META_BRI_IIFNAME: "ibrname", unix.NFT_META_BRI_OIFNAME: "obrname",
-	unix.NFT_META_PKTTYPE: "pkttype", unix.NFT_META_CPU: "cpu", unix.NFT_META_IIFGROUP: "iifgroup",
-	unix.NFT_META_OIFGROUP: "oifgroup", unix.NFT_META_CGROUP: "cgroup", unix.NFT_META_PRANDOM: "random",
-}
-
-var payloadBases = []string{"ll", networkHeader: "nh", transportHeader: "th"}
-
-var ctKeys = []string{
-	unix.NFT_CT_STATE: "state", unix.NFT_CT_DIRECTION: "direction", unix.NFT_CT_STATUS: "status", unix.NFT_CT_MARK: "mark",
-	unix.NFT_CT_SECMARK: "secmark", unix.NFT_CT_EXPIRATION: "expiration", unix.NFT_CT_HELPER: "helper",
-	unix.NFT_CT_L3PROTOCOL: "l3proto", unix.NFT_CT_SRC: "saddr", unix.NFT_CT_DST: "daddr", unix.NFT_CT_PROTOCOL: "protocol",
-	unix.NFT_CT_PROTO_SRC: "proto-src", unix.NFT_CT_PROTO_DST: "proto-dst", unix.NFT_CT_LABELS: "label",
-	unix.NFT_CT_PKTS: "packets", unix.NFT_CT_BYTES: "bytes", unix.NFT_CT_AVGPKT: "avgpkt", unix.NFT_CT_ZONE: "zone",
-	unix.NFT_CT_EVENTMASK: "event",
 }

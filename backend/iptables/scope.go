@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"hookline/backend"
+	"hookline/backend/nfnetlink"
 	"hookline/compiler/ir"
 )
 
@@ -40,7 +41,7 @@ type tableReader struct {
 	scope *ir.TableScope
 	globs *ir.Globs // the scope's, once they are asked
 	// kernel is what the kernel says of each chain, by name.
-	kernel map[string]*kernelChain
+	kernel map[string]*nfnetlink.Chain
 	table  *ir.Table
 	// rules by chain, for the chains that were listed.
 	rules map[string][]kernelRule
@@ -104,9 +105,9 @@ func everything(scope ir.Scope) bool {
 }
 
 // newTableReader lays out a table's chains; nil if the table is absent.
-func (s *session) newTableReader(key ir.TableKey, chains []kernelChain, scope ir.Scope) *tableReader {
+func (s *session) newTableReader(key ir.TableKey, chains []nfnetlink.Chain, scope ir.Scope) *tableReader {
 	r := &tableReader{
-		s: s, key: key, kernel: map[string]*kernelChain{}, rules: map[string][]kernelRule{},
+		s: s, key: key, kernel: map[string]*nfnetlink.Chain{}, rules: map[string][]kernelRule{},
 		table: &ir.Table{Family: key.Family, Name: key.Name},
 	}
 	if everything(scope) {
@@ -117,15 +118,15 @@ func (s *session) newTableReader(key ir.TableKey, chains []kernelChain, scope ir
 	var users []*ir.Chain
 	for i := range chains {
 		c := &chains[i]
-		if c.table != key.Name {
+		if c.Table != key.Name {
 			continue
 		}
-		r.kernel[c.name] = c
-		if ir.IsBuiltin(key.Name, c.name) {
+		r.kernel[c.Name] = c
+		if ir.IsBuiltin(key.Name, c.Name) {
 			continue
 		}
-		u := &ir.Chain{Name: c.name, Refs: -1}
-		if c.base {
+		u := &ir.Chain{Name: c.Name, Refs: -1}
+		if c.Base {
 			u.Unreadable = foreignBase
 		}
 		users = append(users, u)
@@ -140,13 +141,13 @@ func (s *session) newTableReader(key ir.TableKey, chains []kernelChain, scope ir
 		case k == nil:
 			// iptables makes its base chains when it first needs them.
 			c.Read, c.Refs = true, 0
-		case !k.base || basePlaces[key.Name][name] != (basePlace{k.typ, k.hook, k.priority}):
+		case !k.Base || basePlaces[key.Name][name] != (basePlace{k.Type, k.Hook, k.Priority}):
 			c.Unreadable = foreignBase
-		case k.policy == verdictDrop:
+		case k.Policy == nfnetlink.VerdictDrop:
 			c.Policy = "DROP"
 			fallthrough
 		default:
-			c.Packets, c.Bytes = k.packets, k.bytes
+			c.Packets, c.Bytes = k.Packets, k.Bytes
 		}
 		r.table.Chains = append(r.table.Chains, c)
 	}
@@ -205,11 +206,11 @@ func listCost(rules int) int { return 40 + rules + rules*rules/1000 }
 func (r *tableReader) listRules(chains map[string]bool) error {
 	apart, total := 0, 0
 	for _, k := range r.kernel {
-		total += k.use
+		total += k.Use
 	}
 	for name := range chains {
 		if r.rules[name] == nil {
-			apart += listCost(r.kernel[name].use)
+			apart += listCost(r.kernel[name].Use)
 		}
 	}
 	if apart == 0 || r.widened {
@@ -255,7 +256,7 @@ func (r *tableReader) widen() error {
 	all := map[string]bool{}
 	for name, k := range r.kernel {
 		// A chain that nothing uses has no rules either.
-		if k.use > 0 {
+		if k.Use > 0 {
 			all[name] = true
 		}
 	}
@@ -312,7 +313,7 @@ func (r *tableReader) unseen(targets map[string]bool) []string {
 	}
 	var out []string
 	for t := range targets {
-		if r.kernel[t].use > len(r.rules[t])+seen[t] {
+		if r.kernel[t].Use > len(r.rules[t])+seen[t] {
 			out = append(out, t)
 		}
 	}
@@ -330,7 +331,7 @@ func (r *tableReader) refs(chain string) int {
 	if r.rules[chain] == nil && !r.widened {
 		return -1
 	}
-	return k.use - len(r.rules[chain])
+	return k.Use - len(r.rules[chain])
 }
 
 // finish joins what the kernel and the tool said of each chain. Of one that could
@@ -364,15 +365,15 @@ func (s *session) settle(ctx context.Context, scope ir.Scope) (*ir.State, uint32
 		if err := ctx.Err(); err != nil {
 			return nil, 0, fmt.Errorf("reading the host: %w", err)
 		}
-		before, err := s.kernel.generation()
+		before, err := s.kernel.Generation()
 		if err != nil {
 			return nil, 0, err
 		}
 		s.warnings, s.began = nil, before
 		state, err := s.readNFT(ctx, scope)
-		if err != nil && !errors.Is(err, errInterrupted) {
+		if err != nil && !errors.Is(err, nfnetlink.ErrInterrupted) {
 			// A chain that vanished under us fails a tool: only a failure in peace counts.
-			if after, gerr := s.kernel.generation(); gerr != nil || after == before {
+			if after, gerr := s.kernel.Generation(); gerr != nil || after == before {
 				return nil, 0, err
 			}
 		}
@@ -380,7 +381,7 @@ func (s *session) settle(ctx context.Context, scope ir.Scope) (*ir.State, uint32
 			last = nil
 			continue
 		}
-		after, err := s.kernel.generation()
+		after, err := s.kernel.Generation()
 		if err != nil {
 			return nil, 0, err
 		}

@@ -2,14 +2,13 @@ package iptables
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"hookline/backend/nfnetlink"
 	"hookline/backend/run"
 	"hookline/compiler/ir"
 	"hookline/internal/netns"
@@ -81,90 +80,53 @@ const copyChunk = 100
 // copyChain makes the chain, the chains that it jumps to, and its rules without
 // the native ones.
 func (k *kernel) copyChain(f ir.Family, t chainText) error {
-	table := t.reader.key.Name
-	batch := []message{{unix.NFT_MSG_NEWTABLE, unix.NLM_F_CREATE, encodeAttr(nil, unix.NFTA_TABLE_NAME, cstring(table))}}
+	table, proto := t.reader.key.Name, nfnetlink.Proto(f)
+	batch := []nfnetlink.Change{{
+		Type: unix.NFT_MSG_NEWTABLE, Family: proto, Flags: unix.NLM_F_CREATE, Attrs: nfnetlink.AppendAttr(nil, unix.NFTA_TABLE_NAME, nfnetlink.CString(table)),
+	}}
 	made := []string{""}
 	for _, r := range t.rules {
 		if !slices.Contains(made, r.jump) {
 			made = append(made, r.jump)
-			batch = append(batch, newChain(table, r.jump))
+			batch = append(batch, newChain(proto, table, r.jump))
 		}
 	}
 	if !slices.Contains(made, t.chain.Name) {
-		batch = append(batch, newChain(table, t.chain.Name))
+		batch = append(batch, newChain(proto, table, t.chain.Name))
 	}
 	for _, r := range t.rules {
 		if r.native != "" {
 			continue
 		}
 		if len(batch) >= copyChunk {
-			if err := k.commit(f, batch); err != nil {
+			if err := k.Commit(batch); err != nil {
 				return err
 			}
 			batch = nil
 		}
-		attrs := encodeAttr(nil, unix.NFTA_RULE_TABLE, cstring(table))
-		attrs = encodeAttr(attrs, unix.NFTA_RULE_CHAIN, cstring(t.chain.Name))
-		attrs = encodeAttr(attrs, unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, r.exprs)
+		attrs := nfnetlink.AppendAttr(nil, unix.NFTA_RULE_TABLE, nfnetlink.CString(table))
+		attrs = nfnetlink.AppendAttr(attrs, unix.NFTA_RULE_CHAIN, nfnetlink.CString(t.chain.Name))
+		attrs = nfnetlink.AppendAttr(attrs, unix.NFTA_RULE_EXPRESSIONS|unix.NLA_F_NESTED, r.exprs)
 		if r.proto != 0 {
 			// The kernel does not give back what an xt match was told of the protocol.
-			compat := encodeAttr(nil, unix.NFTA_RULE_COMPAT_PROTO, be32Bytes(uint32(r.proto)))
-			compat = encodeAttr(compat, unix.NFTA_RULE_COMPAT_FLAGS, be32Bytes(0))
-			attrs = encodeAttr(attrs, unix.NFTA_RULE_COMPAT|unix.NLA_F_NESTED, compat)
+			compat := nfnetlink.AppendAttr(nil, unix.NFTA_RULE_COMPAT_PROTO, nfnetlink.Bytes32(uint32(r.proto)))
+			compat = nfnetlink.AppendAttr(compat, unix.NFTA_RULE_COMPAT_FLAGS, nfnetlink.Bytes32(0))
+			attrs = nfnetlink.AppendAttr(attrs, unix.NFTA_RULE_COMPAT|unix.NLA_F_NESTED, compat)
 		}
-		batch = append(batch, message{unix.NFT_MSG_NEWRULE, unix.NLM_F_CREATE | unix.NLM_F_APPEND, attrs})
+		batch = append(batch, nfnetlink.Change{Type: unix.NFT_MSG_NEWRULE, Family: proto, Flags: unix.NLM_F_CREATE | unix.NLM_F_APPEND, Attrs: attrs})
 	}
-	return k.commit(f, batch)
+	return k.Commit(batch)
 }
 
 // newChain makes a chain; one of iptables' own base chains with its hook.
-func newChain(table, name string) message {
-	attrs := encodeAttr(nil, unix.NFTA_CHAIN_TABLE, cstring(table))
-	attrs = encodeAttr(attrs, unix.NFTA_CHAIN_NAME, cstring(name))
+func newChain(proto byte, table, name string) nfnetlink.Change {
+	attrs := nfnetlink.AppendAttr(nil, unix.NFTA_CHAIN_TABLE, nfnetlink.CString(table))
+	attrs = nfnetlink.AppendAttr(attrs, unix.NFTA_CHAIN_NAME, nfnetlink.CString(name))
 	if at, ok := basePlaces[table][name]; ok {
-		hook := encodeAttr(nil, unix.NFTA_HOOK_HOOKNUM, be32Bytes(at.hook))
-		hook = encodeAttr(hook, unix.NFTA_HOOK_PRIORITY, be32Bytes(uint32(at.priority)))
-		attrs = encodeAttr(attrs, unix.NFTA_CHAIN_HOOK|unix.NLA_F_NESTED, hook)
-		attrs = encodeAttr(attrs, unix.NFTA_CHAIN_TYPE, cstring(at.typ))
+		hook := nfnetlink.AppendAttr(nil, unix.NFTA_HOOK_HOOKNUM, nfnetlink.Bytes32(at.hook))
+		hook = nfnetlink.AppendAttr(hook, unix.NFTA_HOOK_PRIORITY, nfnetlink.Bytes32(uint32(at.priority)))
+		attrs = nfnetlink.AppendAttr(attrs, unix.NFTA_CHAIN_HOOK|unix.NLA_F_NESTED, hook)
+		attrs = nfnetlink.AppendAttr(attrs, unix.NFTA_CHAIN_TYPE, nfnetlink.CString(at.typ))
 	}
-	return message{unix.NFT_MSG_NEWCHAIN, unix.NLM_F_CREATE, attrs}
+	return nfnetlink.Change{Type: unix.NFT_MSG_NEWCHAIN, Family: proto, Flags: unix.NLM_F_CREATE, Attrs: attrs}
 }
-
-// message is one change of nf_tables in a batch.
-type message struct {
-	typ   uint16
-	flags netlink.HeaderFlags
-	attrs []byte
-}
-
-// commit sends changes as one transaction and waits for the answers.
-func (k *kernel) commit(f ir.Family, changes []message) error {
-	batch := []netlink.Message{batchEdge(unix.NFNL_MSG_BATCH_BEGIN)}
-	for _, c := range changes {
-		batch = append(batch, netlink.Message{
-			Header: netlink.Header{Type: netlink.HeaderType(unix.NFNL_SUBSYS_NFTABLES<<8 | c.typ), Flags: netlink.Request | netlink.Acknowledge | c.flags},
-			Data:   append([]byte{nfproto(f), unix.NFNETLINK_V0, 0, 0}, c.attrs...),
-		})
-	}
-	batch = append(batch, batchEdge(unix.NFNL_MSG_BATCH_END))
-	if _, err := k.conn.SendMessages(batch); err != nil {
-		return err
-	}
-	for range changes {
-		if _, err := k.conn.Receive(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// batchEdge is the message before or behind a batch's changes.
-func batchEdge(typ uint16) netlink.Message {
-	data := []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0}
-	return netlink.Message{
-		Header: netlink.Header{Type: netlink.HeaderType(typ), Flags: netlink.Request},
-		Data:   binary.BigEndian.AppendUint16(data, unix.NFNL_SUBSYS_NFTABLES),
-	}
-}
-
-func be32Bytes(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"hookline/backend"
+	"hookline/backend/nfnetlink"
 	"hookline/compiler/ir"
 )
 
@@ -48,7 +49,7 @@ func (s *session) readText(ctx context.Context, f ir.Family, readers []*tableRea
 		alone = append(alone, together...)
 	} else if !s.printTogether(ctx, f, together) {
 		if s.disturbed() {
-			return errInterrupted
+			return nfnetlink.ErrInterrupted
 		}
 		alone = append(alone, together...)
 	}
@@ -64,7 +65,7 @@ func (s *session) readText(ctx context.Context, f ir.Family, readers []*tableRea
 // wonder that the kernel's list and the tool's text do not agree, and all of it is
 // read again.
 func (s *session) disturbed() bool {
-	now, err := s.kernel.generation()
+	now, err := s.kernel.Generation()
 	return err == nil && now != s.began
 }
 
@@ -199,7 +200,7 @@ func (s *session) printAlone(ctx context.Context, f ir.Family, t chainText) erro
 		return nil
 	}
 	if s.disturbed() {
-		return errInterrupted
+		return nfnetlink.ErrInterrupted
 	}
 	t.chain.Unreadable = refusalMessage(res.Stderr)
 	if res.Exit == 0 {

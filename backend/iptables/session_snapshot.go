@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"hookline/backend"
+	"hookline/backend/nfnetlink"
 	"hookline/compiler/ir"
 )
 
@@ -119,15 +120,15 @@ func (s *session) readHost(ctx context.Context) (*ir.Host, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, fmt.Errorf("reading the host: %w", err)
 		}
-		before, err := s.kernel.generation()
+		before, err := s.kernel.Generation()
 		if err != nil {
 			return nil, err
 		}
-		tables, err := s.kernel.nftTables()
-		if err != nil && !errors.Is(err, errInterrupted) {
+		tables, err := s.kernel.Tables()
+		if err != nil && !errors.Is(err, nfnetlink.ErrInterrupted) {
 			return nil, err
 		}
-		after, gerr := s.kernel.generation()
+		after, gerr := s.kernel.Generation()
 		if gerr != nil {
 			return nil, gerr
 		}
@@ -148,8 +149,8 @@ func (s *session) nftNames(ctx context.Context) ([]string, error) {
 		if s.kernel == nil {
 			return nil, nil
 		}
-		names, err := s.kernel.allTableNames()
-		if !errors.Is(err, errInterrupted) {
+		names, err := s.kernel.TableNames()
+		if !errors.Is(err, nfnetlink.ErrInterrupted) {
 			return names, err
 		}
 	}
@@ -172,10 +173,10 @@ func (s *session) otherNFT() (*ir.State, error) {
 		for _, name := range ir.TableNames {
 			t := &ir.Table{Family: f, Name: name, Partial: true}
 			for _, k := range chains {
-				if k.table != name || k.base && k.use == 0 {
+				if k.Table != name || k.Base && k.Use == 0 {
 					continue
 				}
-				t.Chains = append(t.Chains, &ir.Chain{Name: k.name, Refs: -1})
+				t.Chains = append(t.Chains, &ir.Chain{Name: k.Name, Refs: -1})
 			}
 			slices.SortFunc(t.Chains, func(a, b *ir.Chain) int { return strings.Compare(a.Name, b.Name) })
 			if len(t.Chains) > 0 {

@@ -11,8 +11,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"hookline/backend"
+	"hookline/backend/nfnetlink"
 	"hookline/compiler/ir"
 	"hookline/dsl/diag"
 	"hookline/internal/netns"
@@ -85,7 +87,7 @@ func TestReadingMakesNothing(t *testing.T) {
 			if d := cmp.Diff(rules, shell(t, ns, "nft list ruleset")); d != "" {
 				t.Errorf("reading wrote (-before +after):\n%s", d)
 			}
-			if got, err := s.kernel.generation(); err != nil || v == ir.IptablesNFT && got != snap.Generation {
+			if got, err := s.kernel.Generation(); err != nil || v == ir.IptablesNFT && got != snap.Generation {
 				t.Errorf("generation %d after the read, %d in the snapshot (%v)", got, snap.Generation, err)
 			}
 			if d := cmp.Diff(ir.Families, snap.State.Families); d != "" {
@@ -216,8 +218,8 @@ func TestBusyHost(t *testing.T) {
 				return
 			default:
 			}
-			if err = k.commit(ir.IPv4, []message{newChain("busy", "x")}); err == nil {
-				err = k.commit(ir.IPv4, []message{{typ: 5, attrs: encodeAttr(encodeAttr(nil, 1, cstring("busy")), 3, cstring("x"))}})
+			if err = k.Commit([]nfnetlink.Change{newChain(unix.NFPROTO_IPV4, "busy", "x")}); err == nil {
+				err = k.Commit([]nfnetlink.Change{{Type: unix.NFT_MSG_DELCHAIN, Family: unix.NFPROTO_IPV4, Attrs: nfnetlink.AppendAttr(nfnetlink.AppendAttr(nil, 1, nfnetlink.CString("busy")), 3, nfnetlink.CString("x"))}})
 			}
 		}
 		done <- err

@@ -9,13 +9,10 @@ import (
 	"hookline/compiler/ir"
 )
 
-// ownPrefix begins the names of the tables of nftables that are a ruleset's own.
-const ownPrefix = "hookline-"
-
 // isOwn tells whether a table of nftables is one that a ruleset may own.
 func isOwn(family, name string) bool {
 	kind := ir.TableKind(family)
-	return (kind == ir.Inet || kind == ir.IP || kind == ir.IP6) && strings.HasPrefix(name, ownPrefix) && len(name) > len(ownPrefix)
+	return (kind == ir.Inet || kind == ir.IP || kind == ir.IP6) && strings.HasPrefix(name, ir.OwnTablePrefix) && len(name) > len(ir.OwnTablePrefix)
 }
 
 // OwnNames are the names of the tables of nftables that rulesets may own, of those

@@ -1,4 +1,4 @@
-package iptables
+package nfnetlink
 
 import (
 	"fmt"
@@ -11,13 +11,19 @@ import (
 	"hookline/compiler/ir"
 )
 
-// describe says a rule in the words of nft, as far as its expressions are known.
-// at is the number of the expression that makes the rule native.
-func describe(n *ir.Native, f ir.Family, exprs []byte, at int) error {
-	d := describer{v6: f == ir.IPv6, at: at, regs: map[uint32]*loaded{}}
-	err := eachExpr(exprs, func(name string, data []byte) error {
-		var a attrs
-		if err := a.read(data); err != nil {
+// Statement is a statement of a rule in the words of nft, and the expressions that
+// it was made of, by number from 0.
+type Statement struct {
+	Text        string
+	First, Last int
+}
+
+// Describe says a rule in the words of nft, as far as its expressions are known.
+func Describe(f ir.Family, exprs []byte) ([]Statement, error) {
+	d := describer{v6: f == ir.IPv6, regs: map[uint32]*loaded{}}
+	err := EachExpr(exprs, func(name string, data []byte) error {
+		var a Attrs
+		if err := a.Read(data); err != nil {
 			return err
 		}
 		d.step(name, &a)
@@ -25,22 +31,13 @@ func describe(n *ir.Native, f ir.Family, exprs []byte, at int) error {
 		return nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	// What was loaded and never used: a rule can do that, nft never does.
 	for _, l := range d.pending() {
 		d.say(nfttext.Unknown(l.text), l.first)
 	}
-	for _, s := range d.out {
-		n.Add(s.text, s.first <= at && at <= s.last)
-	}
-	return nil
-}
-
-// said is a statement and the expressions that it was made of, by number.
-type said struct {
-	text        string
-	first, last int
+	return d.out, nil
 }
 
 // loaded is what stands in a register: an expression of nft, not yet compared.
@@ -59,7 +56,16 @@ type loaded struct {
 // describer is a walk over a rule's expressions.
 type describer struct {
 	v6    bool
-	at    int
+	// exact tells that the text must say all that the rule does; see Reader. Else it is
+	// for people.
+	exact bool
+	// inet tells that the table has packets of both families; v6 is then what the rule
+	// has found out, and net whether it has.
+	inet, net bool
+	// anonymous finds a set that is a part of the rule; exact only.
+	anonymous func(name string) (*Set, []Range)
+	// data are the attributes of the expression at hand.
+	data  []byte
 	index int
 	proto uint8 // the transport protocol that was compared
 	// protoSaid is the number, from 1, of the statement in out that says no more than
@@ -67,12 +73,12 @@ type describer struct {
 	protoSaid int
 	regs      map[uint32]*loaded // by 32-bit word
 	order     []uint32
-	out       []said
+	out       []Statement
 }
 
 // say adds a statement that began with expression first.
 func (d *describer) say(text string, first int) {
-	d.out = append(d.out, said{text, first, d.index})
+	d.out = append(d.out, Statement{text, first, d.index})
 }
 
 // word is the number of the 32-bit word that a register begins with: 1 to 4 are
@@ -86,7 +92,7 @@ func word(reg uint32) uint32 {
 
 func (d *describer) load(reg []byte, l *loaded) {
 	l.first = d.index
-	w := word(be32(reg))
+	w := word(Uint32(reg))
 	if d.regs[w] == nil {
 		d.order = append(d.order, w)
 	}
@@ -106,7 +112,7 @@ func (d *describer) pending() []*loaded {
 
 // take is what a register holds; several loads side by side are one concatenation.
 func (d *describer) take(reg []byte) *loaded {
-	w := word(be32(reg))
+	w := word(Uint32(reg))
 	l := d.regs[w]
 	if l == nil {
 		return &loaded{text: nfttext.Unknown("register"), first: d.index}
@@ -124,7 +130,7 @@ func (d *describer) take(reg []byte) *loaded {
 }
 
 // step takes one expression.
-func (d *describer) step(name string, a *attrs) {
+func (d *describer) step(name string, a *Attrs) {
 	switch name {
 	case "payload":
 		d.payload(a)
@@ -149,9 +155,9 @@ func (d *describer) step(name string, a *attrs) {
 	case "exthdr":
 		d.exthdr(a)
 	case "dynset":
-		op := map[uint32]string{unix.NFT_DYNSET_OP_ADD: "add", unix.NFT_DYNSET_OP_UPDATE: "update", 2: "delete"}[be32(a[unix.NFTA_DYNSET_OP])]
+		op := map[uint32]string{unix.NFT_DYNSET_OP_ADD: "add", unix.NFT_DYNSET_OP_UPDATE: "update", 2: "delete"}[Uint32(a[unix.NFTA_DYNSET_OP])]
 		key := d.take(a[unix.NFTA_DYNSET_SREG_KEY])
-		d.say(fmt.Sprintf("%s @%s { %s }", op, cut(a[unix.NFTA_DYNSET_SET_NAME]), key.text), key.first)
+		d.say(fmt.Sprintf("%s @%s { %s }", op, Cut(a[unix.NFTA_DYNSET_SET_NAME]), key.text), key.first)
 	case "nat":
 		d.nat(a)
 	case "masq":
@@ -162,7 +168,7 @@ func (d *describer) step(name string, a *attrs) {
 		d.byteorder(a)
 	case "reject":
 		first := d.index
-		if be32(a[unix.NFTA_REJECT_TYPE]) == unix.NFT_REJECT_TCP_RST {
+		if Uint32(a[unix.NFTA_REJECT_TYPE]) == unix.NFT_REJECT_TCP_RST {
 			first = d.impliedProtocol()
 		}
 		d.say(reject(a, d.v6), first)
@@ -179,12 +185,12 @@ func (d *describer) step(name string, a *attrs) {
 }
 
 // simpleStatement is an expression that is a statement by itself.
-func simpleStatement(name string, a *attrs) string {
+func simpleStatement(name string, a *Attrs) string {
 	switch name {
 	case "counter", "notrack":
 		return name
 	case "match", "target":
-		return "xt " + name + " " + string(cut(a[1]))
+		return "xt " + name + " " + string(Cut(a[1]))
 	case "limit":
 		return limit(a)
 	case "quota":
@@ -195,8 +201,8 @@ func simpleStatement(name string, a *attrs) string {
 	return nfttext.Unknown(name)
 }
 
-func (d *describer) payload(a *attrs) {
-	base, offset, n := be32(a[unix.NFTA_PAYLOAD_BASE]), be32(a[unix.NFTA_PAYLOAD_OFFSET]), be32(a[unix.NFTA_PAYLOAD_LEN])
+func (d *describer) payload(a *Attrs) {
+	base, offset, n := Uint32(a[unix.NFTA_PAYLOAD_BASE]), Uint32(a[unix.NFTA_PAYLOAD_OFFSET]), Uint32(a[unix.NFTA_PAYLOAD_LEN])
 	text, as := payloadField(d.v6, d.proto, base, offset, n)
 	if reg := a[unix.NFTA_PAYLOAD_SREG]; reg != nil {
 		from := d.take(reg)
@@ -205,7 +211,7 @@ func (d *describer) payload(a *attrs) {
 	}
 	l := &loaded{text: text, as: as, n: int(n)}
 	first := d.index
-	if base == transportHeader && !strings.HasPrefix(text, "@") {
+	if base == TransportHeader && !strings.HasPrefix(text, "@") {
 		first = d.impliedProtocol()
 	}
 	d.load(a[unix.NFTA_PAYLOAD_DREG], l)
@@ -218,14 +224,14 @@ func (d *describer) impliedProtocol() int {
 	if d.protoSaid == 0 || d.protoSaid != len(d.out) {
 		return d.index
 	}
-	first := d.out[len(d.out)-1].first
+	first := d.out[len(d.out)-1].First
 	d.out, d.protoSaid = d.out[:len(d.out)-1], 0
 	return first
 }
 
-func (d *describer) meta(a *attrs) {
-	key := be32(a[unix.NFTA_META_KEY])
-	text, as := named(metaKeys, key), valueHost
+func (d *describer) meta(a *Attrs) {
+	key := Uint32(a[unix.NFTA_META_KEY])
+	text, as := MetaKey(key), valueHost
 	if int(key) < len(metaTypes) {
 		as = metaTypes[key]
 	}
@@ -242,13 +248,13 @@ func (d *describer) meta(a *attrs) {
 	d.load(a[unix.NFTA_META_DREG], &loaded{text: text, as: as, n: as.size()})
 }
 
-func (d *describer) ct(a *attrs) {
-	key := be32(a[unix.NFTA_CT_KEY])
+func (d *describer) ct(a *Attrs) {
+	key := Uint32(a[unix.NFTA_CT_KEY])
 	text, as := "ct ", valueHost
 	if dir := a[unix.NFTA_CT_DIRECTION]; len(dir) == 1 {
 		text += [...]string{"original ", "reply "}[dir[0]&1]
 	}
-	text += named(ctKeys, key)
+	text += CTKey(key)
 	if int(key) < len(ctTypes) {
 		as = ctTypes[key]
 	}
@@ -261,7 +267,7 @@ func (d *describer) ct(a *attrs) {
 }
 
 // byteorder swaps the bytes of a number.
-func (d *describer) byteorder(a *attrs) {
+func (d *describer) byteorder(a *Attrs) {
 	out := *d.take(a[byteorderSreg])
 	out.used = false
 	switch out.as {
@@ -284,12 +290,12 @@ const (
 
 // bitwise keeps the mask for the comparison that follows, and writes it out where
 // what is masked is put somewhere.
-func (d *describer) bitwise(a *attrs) {
+func (d *describer) bitwise(a *Attrs) {
 	l := d.take(a[unix.NFTA_BITWISE_SREG])
-	mask, xor := value(a[unix.NFTA_BITWISE_MASK]), value(a[unix.NFTA_BITWISE_XOR])
+	mask, xor := Value(a[unix.NFTA_BITWISE_MASK]), Value(a[unix.NFTA_BITWISE_XOR])
 	out := *l
 	out.used = false
-	if be32(a[bitwiseOp]) != 0 || l.masked || len(mask) == 0 {
+	if Uint32(a[BitwiseOp]) != 0 || l.masked || len(mask) == 0 {
 		out.text = nfttext.Unknown(l.text + " arithmetic")
 	} else {
 		out.mask, out.masked = mask, true
@@ -323,9 +329,9 @@ func markArithmetic(text string, mask, xor uint32) string {
 	return text
 }
 
-func (d *describer) compare(a *attrs) {
+func (d *describer) compare(a *Attrs) {
 	l := d.take(a[unix.NFTA_CMP_SREG])
-	op, data := be32(a[unix.NFTA_CMP_OP]), value(a[unix.NFTA_CMP_DATA])
+	op, data := Uint32(a[unix.NFTA_CMP_OP]), Value(a[unix.NFTA_CMP_DATA])
 	word := map[uint32]string{
 		unix.NFT_CMP_EQ: "", unix.NFT_CMP_NEQ: "!= ", unix.NFT_CMP_LT: "< ", unix.NFT_CMP_LTE: "<= ", unix.NFT_CMP_GT: "> ", unix.NFT_CMP_GTE: ">= ",
 	}[op]
@@ -357,7 +363,7 @@ func (d *describer) compare(a *attrs) {
 	if op == unix.NFT_CMP_GTE {
 		d.regs[d.wordOf(a[unix.NFTA_CMP_SREG])].from = to
 	}
-	if from := l.from; op == unix.NFT_CMP_LTE && from != "" && len(d.out) > 0 && d.out[len(d.out)-1].text == l.text+" >= "+from {
+	if from := l.from; op == unix.NFT_CMP_LTE && from != "" && len(d.out) > 0 && d.out[len(d.out)-1].Text == l.text+" >= "+from {
 		d.out = d.out[:len(d.out)-1]
 		word, to = "", from+"-"+to
 	}
@@ -368,7 +374,7 @@ func (d *describer) compare(a *attrs) {
 }
 
 func (d *describer) wordOf(reg []byte) uint32 {
-	w := word(be32(reg))
+	w := word(Uint32(reg))
 	if d.regs[w] == nil {
 		d.regs[w] = &loaded{used: true}
 	}
@@ -382,37 +388,37 @@ func orEqual(word string) string {
 	return word
 }
 
-func (d *describer) rangeOf(a *attrs) {
+func (d *describer) rangeOf(a *Attrs) {
 	l := d.take(a[unix.NFTA_RANGE_SREG])
 	word := ""
-	if be32(a[unix.NFTA_RANGE_OP]) == unix.NFT_RANGE_NEQ {
+	if Uint32(a[unix.NFTA_RANGE_OP]) == unix.NFT_RANGE_NEQ {
 		word = "!= "
 	}
-	from, to := valueText(value(a[unix.NFTA_RANGE_FROM_DATA]), l.as), valueText(value(a[unix.NFTA_RANGE_TO_DATA]), l.as)
+	from, to := valueText(Value(a[unix.NFTA_RANGE_FROM_DATA]), l.as), valueText(Value(a[unix.NFTA_RANGE_TO_DATA]), l.as)
 	d.say(l.text+" "+word+from+"-"+to, l.first)
 }
 
-func (d *describer) lookup(a *attrs) {
+func (d *describer) lookup(a *Attrs) {
 	l := d.take(a[unix.NFTA_LOOKUP_SREG])
-	set := "@" + string(cut(a[unix.NFTA_LOOKUP_SET]))
+	set := "@" + string(Cut(a[unix.NFTA_LOOKUP_SET]))
 	switch dreg := a[unix.NFTA_LOOKUP_DREG]; {
-	case dreg != nil && be32(dreg) == verdictRegister:
+	case dreg != nil && Uint32(dreg) == VerdictRegister:
 		d.say(l.text+" vmap "+set, l.first)
 	case dreg != nil:
 		first := l.first
 		m := &loaded{text: l.text + " map " + set}
 		d.load(dreg, m)
 		m.first = first
-	case be32(a[unix.NFTA_LOOKUP_FLAGS])&unix.NFT_LOOKUP_F_INV != 0:
+	case Uint32(a[unix.NFTA_LOOKUP_FLAGS])&unix.NFT_LOOKUP_F_INV != 0:
 		d.say(l.text+" != "+set, l.first)
 	default:
 		d.say(l.text+" "+set, l.first)
 	}
 }
 
-func (d *describer) immediate(a *attrs) {
-	if be32(a[unix.NFTA_IMMEDIATE_DREG]) != verdictRegister {
-		data := value(a[unix.NFTA_IMMEDIATE_DATA])
+func (d *describer) immediate(a *Attrs) {
+	if Uint32(a[unix.NFTA_IMMEDIATE_DREG]) != VerdictRegister {
+		data := Value(a[unix.NFTA_IMMEDIATE_DATA])
 		d.load(a[unix.NFTA_IMMEDIATE_DREG], &loaded{data: data, n: len(data)})
 		return
 	}

@@ -1,4 +1,4 @@
-package iptables
+package nfnetlink
 
 import (
 	"fmt"
@@ -13,9 +13,9 @@ import (
 // payloadField names what stands at a place of a packet. proto is the transport
 // protocol that the rule asks for, 0 if none.
 func payloadField(v6 bool, proto uint8, base, offset, n uint32) (string, valueType) {
-	raw := fmt.Sprintf("@%s,%d,%d", named(payloadBases, base), offset*8, n*8)
+	raw := fmt.Sprintf("@%s,%d,%d", PayloadBase(base), offset*8, n*8)
 	switch {
-	case base == networkHeader && !v6:
+	case base == NetworkHeader && !v6:
 		switch {
 		case offset == 12 && n <= 4:
 			return "ip saddr", valueAddress4
@@ -25,7 +25,7 @@ func payloadField(v6 bool, proto uint8, base, offset, n uint32) (string, valueTy
 		if f, ok := ipFields[[2]uint32{offset, n}]; ok {
 			return "ip " + f.name, f.as
 		}
-	case base == networkHeader:
+	case base == NetworkHeader:
 		switch {
 		case offset == 8 && n <= 16:
 			return "ip6 saddr", valueAddress6
@@ -35,7 +35,7 @@ func payloadField(v6 bool, proto uint8, base, offset, n uint32) (string, valueTy
 		if f, ok := ip6Fields[[2]uint32{offset, n}]; ok {
 			return "ip6 " + f.name, f.as
 		}
-	case base == transportHeader:
+	case base == TransportHeader:
 		return transportField(proto, offset, n, raw)
 	case base == 0 && n == 6 && (offset == 0 || offset == 6):
 		return map[uint32]string{0: "ether daddr", 6: "ether saddr"}[offset], valueEther
@@ -93,7 +93,7 @@ func transportField(proto uint8, offset, n uint32, raw string) (string, valueTyp
 }
 
 // fib is a look-up in the routing table.
-func fib(a *attrs) *loaded {
+func fib(a *Attrs) *loaded {
 	var flags []string
 	for _, f := range []struct {
 		bit  uint32
@@ -105,12 +105,12 @@ func fib(a *attrs) *loaded {
 		{unix.NFTA_FIB_F_IIF, "iif"},
 		{unix.NFTA_FIB_F_OIF, "oif"},
 	} {
-		if be32(a[unix.NFTA_FIB_FLAGS])&f.bit != 0 {
+		if Uint32(a[unix.NFTA_FIB_FLAGS])&f.bit != 0 {
 			flags = append(flags, f.name)
 		}
 	}
 	l := &loaded{text: "fib " + strings.Join(flags, " . "), n: 4}
-	switch be32(a[unix.NFTA_FIB_RESULT]) {
+	switch Uint32(a[unix.NFTA_FIB_RESULT]) {
 	case unix.NFT_FIB_RESULT_OIF:
 		l.text, l.as = l.text+" oif", valueHost
 	case unix.NFT_FIB_RESULT_OIFNAME:
@@ -121,8 +121,8 @@ func fib(a *attrs) *loaded {
 	return l
 }
 
-func rt(a *attrs) *loaded {
-	switch be32(a[unix.NFTA_RT_KEY]) {
+func rt(a *Attrs) *loaded {
+	switch Uint32(a[unix.NFTA_RT_KEY]) {
 	case unix.NFT_RT_CLASSID:
 		return &loaded{text: "rt classid", as: valueHost, n: 4}
 	case unix.NFT_RT_NEXTHOP4:
@@ -138,10 +138,10 @@ func rt(a *attrs) *loaded {
 // tcpMaxSegment is the number of the TCP option.
 const tcpMaxSegment = 2
 
-func (d *describer) exthdr(a *attrs) {
+func (d *describer) exthdr(a *Attrs) {
 	text, kind := nfttext.Unknown("exthdr"), a[unix.NFTA_EXTHDR_TYPE]
-	if be32(a[unix.NFTA_EXTHDR_OP]) == unix.NFT_EXTHDR_OP_TCPOPT && len(kind) == 1 && kind[0] == tcpMaxSegment &&
-		be32(a[unix.NFTA_EXTHDR_FLAGS])&unix.NFT_EXTHDR_F_PRESENT == 0 {
+	if Uint32(a[unix.NFTA_EXTHDR_OP]) == unix.NFT_EXTHDR_OP_TCPOPT && len(kind) == 1 && kind[0] == tcpMaxSegment &&
+		Uint32(a[unix.NFTA_EXTHDR_FLAGS])&unix.NFT_EXTHDR_F_PRESENT == 0 {
 		text = "tcp option maxseg size"
 	}
 	first := d.index
@@ -153,14 +153,14 @@ func (d *describer) exthdr(a *attrs) {
 		d.say(text+" set "+from.value(valueNetwork), min(first, from.first))
 		return
 	}
-	l := &loaded{text: text, as: valueNetwork, n: int(be32(a[unix.NFTA_EXTHDR_LEN]))}
+	l := &loaded{text: text, as: valueNetwork, n: int(Uint32(a[unix.NFTA_EXTHDR_LEN]))}
 	d.load(a[unix.NFTA_EXTHDR_DREG], l)
 	l.first = first
 }
 
-func (d *describer) nat(a *attrs) {
+func (d *describer) nat(a *Attrs) {
 	kind := "snat"
-	if be32(a[unix.NFTA_NAT_TYPE]) == unix.NFT_NAT_DNAT {
+	if Uint32(a[unix.NFTA_NAT_TYPE]) == unix.NFT_NAT_DNAT {
 		kind = "dnat"
 	}
 	d.natTo(kind, a[unix.NFTA_NAT_REG_ADDR_MIN], a[unix.NFTA_NAT_REG_ADDR_MAX], a[unix.NFTA_NAT_REG_PROTO_MIN], a[unix.NFTA_NAT_REG_PROTO_MAX], a[unix.NFTA_NAT_FLAGS])
@@ -178,7 +178,7 @@ func (d *describer) natTo(s string, addrMin, addrMax, portMin, portMax, flags []
 		l := d.take(low)
 		first = min(first, l.first)
 		text := l.value(as)
-		if high != nil && be32(high) != be32(low) {
+		if high != nil && Uint32(high) != Uint32(low) {
 			text += "-" + d.take(high).value(as)
 		}
 		return text
@@ -201,7 +201,7 @@ func (d *describer) natTo(s string, addrMin, addrMax, portMin, portMax, flags []
 		bit  uint32
 		name string
 	}{{4, "random"}, {16, "fully-random"}, {8, "persistent"}} {
-		if be32(flags)&f.bit != 0 {
+		if Uint32(flags)&f.bit != 0 {
 			names = append(names, f.name)
 		}
 	}
@@ -211,16 +211,16 @@ func (d *describer) natTo(s string, addrMin, addrMax, portMin, portMax, flags []
 // verdictText is what an immediate verdict says, and the chain that it names.
 func verdictText(data []byte) (code, chain string) {
 	code = nfttext.Unknown("verdict")
-	_ = eachAttr(data, func(typ uint16, data []byte) error {
+	_ = EachAttr(data, func(typ uint16, data []byte) error {
 		if typ != unix.NFTA_DATA_VERDICT {
 			return nil
 		}
-		return eachAttr(data, func(typ uint16, data []byte) error {
+		return EachAttr(data, func(typ uint16, data []byte) error {
 			switch typ {
 			case unix.NFTA_VERDICT_CHAIN:
-				chain = string(cut(data))
+				chain = string(Cut(data))
 			case unix.NFTA_VERDICT_CODE:
-				if name, ok := verdicts[be32(data)]; ok {
+				if name, ok := verdicts[Uint32(data)]; ok {
 					code = name
 				}
 			}
@@ -231,17 +231,17 @@ func verdictText(data []byte) (code, chain string) {
 }
 
 var verdicts = map[uint32]string{
-	verdictAccept: "accept", verdictDrop: "drop", verdictJump: "jump", verdictGoto: "goto", verdictReturn: "return", 0xffffffff: "continue",
+	VerdictAccept: "accept", VerdictDrop: "drop", VerdictJump: "jump", VerdictGoto: "goto", VerdictReturn: "return", 0xffffffff: "continue",
 }
 
-func limit(a *attrs) string {
-	rate, burst := be64(a[unix.NFTA_LIMIT_RATE]), uint64(be32(a[unix.NFTA_LIMIT_BURST]))
-	unit := map[uint64]string{1: "second", 60: "minute", 3600: "hour", 86400: "day", 604800: "week"}[be64(a[unix.NFTA_LIMIT_UNIT])]
+func limit(a *Attrs) string {
+	rate, burst := Uint64(a[unix.NFTA_LIMIT_RATE]), uint64(Uint32(a[unix.NFTA_LIMIT_BURST]))
+	unit := map[uint64]string{1: "second", 60: "minute", 3600: "hour", 86400: "day", 604800: "week"}[Uint64(a[unix.NFTA_LIMIT_UNIT])]
 	if unit == "" {
 		return nfttext.Unknown("limit")
 	}
-	over, usual, burstUnit := be32(a[unix.NFTA_LIMIT_FLAGS])&unix.NFT_LIMIT_F_INV != 0, uint64(5), "packets"
-	if be32(a[unix.NFTA_LIMIT_TYPE]) == unix.NFT_LIMIT_PKT_BYTES {
+	over, usual, burstUnit := Uint32(a[unix.NFTA_LIMIT_FLAGS])&unix.NFT_LIMIT_F_INV != 0, uint64(5), "packets"
+	if Uint32(a[unix.NFTA_LIMIT_TYPE]) == unix.NFT_LIMIT_PKT_BYTES {
 		size := byteUnit(rate)
 		rate, unit, usual, burstUnit = rate/size.n, size.name+"/"+unit, 0, "bytes"
 	}
@@ -264,10 +264,10 @@ func byteUnit(n uint64) byteSize {
 	return byteSize{1, "bytes"}
 }
 
-func quota(a *attrs) string {
-	n := be64(a[unix.NFTA_QUOTA_BYTES])
+func quota(a *Attrs) string {
+	n := Uint64(a[unix.NFTA_QUOTA_BYTES])
 	size, over := byteUnit(n), ""
-	if be32(a[unix.NFTA_QUOTA_FLAGS])&unix.NFT_QUOTA_F_INV != 0 {
+	if Uint32(a[unix.NFTA_QUOTA_FLAGS])&unix.NFT_QUOTA_F_INV != 0 {
 		over = "over "
 	}
 	return fmt.Sprintf("quota %s%d %s", over, n/size.n, size.name)
@@ -281,21 +281,21 @@ const (
 	logAll     = 0x2f
 )
 
-func logText(a *attrs) string {
+func logText(a *Attrs) string {
 	s := "log"
-	if p := cut(a[unix.NFTA_LOG_PREFIX]); len(p) > 0 {
+	if p := Cut(a[unix.NFTA_LOG_PREFIX]); len(p) > 0 {
 		s += " prefix " + nfttext.Quote(string(p))
 	}
 	if g := a[unix.NFTA_LOG_GROUP]; len(g) == 2 {
 		s += " group " + valueText(g, valueNetwork)
 	}
 	if n := a[unix.NFTA_LOG_SNAPLEN]; n != nil {
-		s += " snaplen " + strconv.Itoa(int(be32(n)))
+		s += " snaplen " + strconv.Itoa(int(Uint32(n)))
 	}
-	if l := a[unix.NFTA_LOG_LEVEL]; l != nil && be32(l) != logDefault && int(be32(l)) < len(logLevels) {
-		s += " level " + logLevels[be32(l)]
+	if l := a[unix.NFTA_LOG_LEVEL]; l != nil && Uint32(l) != logDefault && int(Uint32(l)) < len(logLevels) {
+		s += " level " + logLevels[Uint32(l)]
 	}
-	switch flags := be32(a[unix.NFTA_LOG_FLAGS]); {
+	switch flags := Uint32(a[unix.NFTA_LOG_FLAGS]); {
 	case flags == logAll:
 		s += " flags all"
 	case flags != 0:
@@ -311,8 +311,8 @@ var (
 	icmpv6Codes = [...]string{"no-route", "admin-prohibited", 3: "addr-unreachable", 4: "port-unreachable", 5: "policy-fail", 6: "reject-route"}
 )
 
-func reject(a *attrs, v6 bool) string {
-	if be32(a[unix.NFTA_REJECT_TYPE]) == unix.NFT_REJECT_TCP_RST {
+func reject(a *Attrs, v6 bool) string {
+	if Uint32(a[unix.NFTA_REJECT_TYPE]) == unix.NFT_REJECT_TCP_RST {
 		return "reject with tcp reset"
 	}
 	code, kind, names := a[unix.NFTA_REJECT_ICMP_CODE], "icmp", icmpCodes[:]
@@ -320,7 +320,7 @@ func reject(a *attrs, v6 bool) string {
 		kind, names = "icmpv6", icmpv6Codes[:]
 	}
 	switch {
-	case be32(a[unix.NFTA_REJECT_TYPE]) != unix.NFT_REJECT_ICMP_UNREACH || len(code) != 1:
+	case Uint32(a[unix.NFTA_REJECT_TYPE]) != unix.NFT_REJECT_ICMP_UNREACH || len(code) != 1:
 		return nfttext.Unknown("reject")
 	case int(code[0]) >= len(names) || names[code[0]] == "":
 		return fmt.Sprintf("reject with %s %d", kind, code[0])

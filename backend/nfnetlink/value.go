@@ -1,4 +1,4 @@
-package iptables
+package nfnetlink
 
 import (
 	"encoding/binary"
@@ -65,7 +65,7 @@ func valueText(b []byte, as valueType) string {
 	case valueMark:
 		return nfttext.Mark(hostWord(b))
 	case valueInterface, valueString:
-		return nfttext.Quote(string(cut(b)))
+		return nfttext.Quote(string(Cut(b)))
 	case valueAddress4, valueAddress6:
 		return addressText(b, as)
 	case valueProtocol:
