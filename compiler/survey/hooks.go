@@ -75,6 +75,9 @@ func (s *surveyor) nftProgram(t ir.NFTTable) string {
 	if (t.Family == "ip" || t.Family == "ip6") && ir.BuiltinChains(t.Name) != nil {
 		return iptablesProgram
 	}
+	if name := ownedTable(t.Key()); name != "" {
+		return ir.AnchorComment + name
+	}
 	if h, ok := s.cat.NFTTable(t.Key()); ok {
 		return h.Entry.Name
 	}
