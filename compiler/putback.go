@@ -14,7 +14,7 @@ import (
 // next plan moves it if that is out of bounds.
 func (p *Plan) PutBack(now *ir.State, blocks int) ir.Transaction {
 	var tx ir.Transaction
-	for _, b := range p.Transaction.Blocks[:blocks] {
+	for _, b := range p.Transaction.Blocks[:min(blocks, len(p.Transaction.Blocks))] {
 		t := now.Table(b.Family, b.Table)
 		var ops []ir.Op
 		for _, rule := range overtaken(b) {

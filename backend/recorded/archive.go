@@ -141,8 +141,12 @@ func Write(s *ir.Snapshot, opt WriteOptions) ([]byte, error) {
 
 // archive is the members of a snapshot's file.
 func archive(s *ir.Snapshot, opt WriteOptions) (*txtar.Archive, error) {
+	variant := s.Variant
+	if variant == ir.NFT {
+		variant = ir.IptablesNFT // whose tables stand in the state
+	}
 	m := meta{
-		FormatVersion: FormatVersion, Variant: s.Variant, Why: s.Why, Generation: s.Generation, Scope: scopeMeta(s.Scope),
+		FormatVersion: FormatVersion, Variant: variant, Why: s.Why, Generation: s.Generation, Scope: scopeMeta(s.Scope),
 		Tools: s.Tools, Facts: s.Facts, Warnings: s.Warnings, SetsRead: s.State.SetsRead, State: stateMeta(s.State),
 		Host: hostMeta(s.Host), Redacted: s.Redacted || opt.Redact,
 	}
@@ -173,6 +177,12 @@ func archive(s *ir.Snapshot, opt WriteOptions) (*txtar.Archive, error) {
 			return nil, fmt.Errorf("writing a snapshot: %w", err)
 		}
 		add(nativeName, doc)
+	}
+	if len(s.State.Own) > 0 {
+		if doc, err = indent(ownTables(s.State.Own, opt)); err != nil {
+			return nil, fmt.Errorf("writing a snapshot: %w", err)
+		}
+		add(ownName, doc)
 	}
 	if s.Others != nil {
 		writeSaves(add, otherPrefix, s.Others, opt)

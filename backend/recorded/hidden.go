@@ -104,9 +104,42 @@ func (h *hider) state(s *ir.State) *ir.State {
 		}
 		out.Tables[i] = t
 	}
+	out.Own = slices.Clone(s.Own)
+	for i, t := range out.Own {
+		out.Own[i] = h.ownTable(t)
+	}
 	for i, set := range out.Sets {
 		u := *set
 		u.Elements = h.all(u.Elements, func(e string) string { return h.behind(e, []string{"comment"}) })
+		out.Sets[i] = &u
+	}
+	return &out
+}
+
+// ownTable hides the name in the comments of a table of ours, and in what its rules
+// have between quotes behind a prefix.
+func (h *hider) ownTable(t *ir.OwnTable) *ir.OwnTable {
+	out := *t
+	out.Chains, out.Sets = slices.Clone(t.Chains), slices.Clone(t.Sets)
+	for i, c := range out.Chains {
+		u := *c
+		u.Rules = slices.Clone(c.Rules)
+		for j := range u.Rules {
+			r := &u.Rules[j]
+			r.Text, r.Comment, r.Tag = h.behind(r.Text, []string{"prefix"}), h.prose(r.Comment), h.prose(r.Tag)
+		}
+		out.Chains[i] = &u
+	}
+	for i, s := range out.Sets {
+		u := *s
+		u.Elements = slices.Clone(s.Elements)
+		for j, e := range u.Elements {
+			if e.Options != nil {
+				o := *e.Options
+				o.Comment = h.prose(o.Comment)
+				u.Elements[j].Options = &o
+			}
+		}
 		out.Sets[i] = &u
 	}
 	return &out
@@ -265,6 +298,15 @@ func names(s *ir.Snapshot) []string {
 		}
 		for _, set := range state.Sets {
 			out = append(out, set.Name)
+		}
+		for _, t := range state.Own {
+			out = append(out, t.Name)
+			for _, c := range t.Chains {
+				out = append(out, c.Name)
+			}
+			for _, set := range t.Sets {
+				out = append(out, set.Name)
+			}
 		}
 	}
 	if interfaces, ok := s.Facts["interfaces"].(map[string]any); ok {

@@ -18,13 +18,14 @@ import (
 // of what the tools print or with one file that Write made. A folder that holds several snapshots is told which
 // by the first part of their names: FOLDER/NAME. The variant says which of two
 // recorded variants is meant; empty means the one in use there, found as on a
-// live host. The list holds what is wrong with the texts, each at its place; the
+// live host. ir.NFT asks for what the nft backend reads: our own tables and all base
+// chains, and the tables of iptables-nft beside them. The list holds what is wrong with the texts, each at its place; the
 // error is a file that cannot be had.
 func Load(path string, variant ir.Variant) (*ir.Snapshot, *diag.List, error) {
 	switch variant {
-	case "", ir.IptablesNFT, ir.IptablesLegacy:
+	case "", ir.IptablesNFT, ir.IptablesLegacy, ir.NFT:
 	default:
-		return nil, nil, fmt.Errorf("reading %s: %q is no variant of iptables", path, variant)
+		return nil, nil, fmt.Errorf("reading %s: %q is no kind of tables", path, variant)
 	}
 	dir, prefix, isFile, err := stat(path)
 	if err != nil {
@@ -70,6 +71,11 @@ func (l *loader) file(path, text string) {
 		l.listingFile(path, text)
 		return
 	}
+	if l.snap.Variant == ir.NFT {
+		l.list.Errorf(diag.SnapshotText, diag.NewFile(path, text).Span(0, 0), "this is a save of iptables, and the nft backend looks for its place among base chains, of which only an nft listing tells").
+			WithHelp("put it into a folder beside the output of `nft -j list ruleset`, called nft-list-ruleset.json")
+		return
+	}
 	f, sure := familyOf(name, text)
 	if !sure {
 		l.warnf("nothing in %s says its family: read as %s", path, f)
@@ -113,6 +119,9 @@ func (l *loader) parts(path string, p *parts) error {
 			}
 			l.save(states[of], diag.NewFile(s.name, s.text), f)
 		}
+	}
+	if l.snap.Variant == ir.NFT {
+		return l.nftParts(path, p, states)
 	}
 	if len(states) == 0 && p.nft.name == "" {
 		return fmt.Errorf("reading %s: no iptables-save in it (known names: ip{,6}tables-{nft,legacy}-save.txt, NAME.{nft,legacy}.v{4,6}.save, NAME.txtar)", path)

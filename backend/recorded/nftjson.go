@@ -20,6 +20,8 @@ type listing struct {
 	// chains of iptables' tables.
 	all    []ir.NFTTable
 	chains map[ir.TableKey][]string
+	// own are the tables that rulesets may own, whole.
+	own []*ir.OwnTable
 	// tool is the nft that printed it.
 	tool string
 }
@@ -33,11 +35,9 @@ func parseListing(text string) (*listing, error) {
 				Family, Name string
 			}
 			Chain *listedChain
-			Rule  *struct {
-				Family, Table, Chain, Comment string
-				Handle                        uint64
-				Expr                          []nfttext.Statement
-			}
+			Set   *listedSet
+			Map   *listedSet
+			Rule  *listedRule
 		}
 	}
 	if err := json.Unmarshal([]byte(text), &doc); err != nil {
@@ -53,13 +53,20 @@ func parseListing(text string) (*listing, error) {
 			out.tool = o.Metainfo.String()
 		case o.Chain != nil:
 			out.chain(o.Chain)
+			out.ownChain(o.Chain)
+		case o.Set != nil:
+			out.ownSet(o.Set)
+		case o.Map != nil:
+			out.ownSet(o.Map)
 		case o.Table != nil:
 			out.table(o.Table.Family, o.Table.Name)
+			out.ownTable(o.Table.Family, o.Table.Name)
 			if key, ok := tableKey(o.Table.Family, o.Table.Name); ok {
 				out.tables[key] = true
 			}
 		case o.Rule != nil:
 			out.count(o.Rule.Family, o.Rule.Table, o.Rule.Chain, o.Rule.Comment)
+			out.ownRule(o.Rule)
 			key, ok := tableKey(o.Rule.Family, o.Rule.Table)
 			if !ok {
 				continue

@@ -107,6 +107,11 @@ func (l *loader) addListing(n *listing) {
 // listingAlone makes a snapshot of nothing but a listing: no family's save is
 // known, so nothing can be planned against it.
 func (l *loader) listingAlone(path string, n *listing) {
+	if l.snap.Variant == ir.NFT {
+		l.addListing(n)
+		l.listedState(path, n)
+		return
+	}
 	l.snap.Variant = ir.IptablesNFT
 	l.addListing(n)
 	l.snap.State = n.chainNames()

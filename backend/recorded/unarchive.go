@@ -37,8 +37,9 @@ func (l *loader) archive(path, text string, a *txtar.Archive) {
 		l.list.Errorf(diag.SnapshotText, start(members[metaName]), "%q is no variant of iptables", m.Variant)
 		return
 	}
-	if l.snap.Variant != "" && l.snap.Variant != m.Variant {
-		l.list.Errorf(diag.SnapshotText, start(members[metaName]), "the snapshot is of %s, not of %s", m.Variant, l.snap.Variant)
+	wanted := l.snap.Variant
+	if wanted != "" && wanted != ir.NFT && wanted != m.Variant {
+		l.list.Errorf(diag.SnapshotText, start(members[metaName]), "the snapshot is of %s, not of %s", m.Variant, wanted)
 		return
 	}
 	var native []nativeRule
@@ -63,6 +64,13 @@ func (l *loader) archive(path, text string, a *txtar.Archive) {
 		l.sets(f)
 	}
 	l.snap.State.SetsRead = m.SetsRead
+	if f := members[ownName]; f != nil {
+		own, ok := l.readOwn(f)
+		if !ok {
+			return
+		}
+		l.snap.State.Own = own
+	}
 	if f := members[valuesName]; f != nil {
 		l.snap.Values, l.snap.ValuesName = memberText(a, valuesName), path+":"+valuesName
 	}
@@ -75,6 +83,9 @@ func (l *loader) archive(path, text string, a *txtar.Archive) {
 	l.snap.Host, l.snap.Redacted = m.Host.host(), m.Redacted
 	l.snap.Facts = plainFacts(m.Facts)
 	l.snap.Scope = m.Scope.scope()
+	if wanted == ir.NFT {
+		l.nftArchive(path, &m, members)
+	}
 }
 
 // start is the first place of a member's own text.

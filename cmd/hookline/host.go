@@ -9,8 +9,8 @@ import (
 
 	"hookline/backend"
 	"hookline/backend/iptables"
+	"hookline/backend/nft"
 	tools "hookline/backend/run"
-	"hookline/compiler"
 	"hookline/compiler/ir"
 	"hookline/dsl/diag"
 	"hookline/internal/converge"
@@ -33,7 +33,8 @@ func (a *app) store() *converge.Store {
 	return converge.OpenStore(dir)
 }
 
-// host is the backend for a host and why it was chosen.
+// host is the backend for a host. Which one it is, and why, is said with -v if
+// nobody asked for it; that is never nft.
 func (a *app) host(ctx context.Context, kind string, families []ir.Family) (backend.Backend, error) {
 	runner := &tools.Exec{}
 	variant := ir.Variant(kind)
@@ -48,7 +49,7 @@ func (a *app) host(ctx context.Context, kind string, families []ir.Family) (back
 		}
 		variant = found
 	case string(ir.NFT):
-		return nil, fmt.Errorf("the nft backend is not available in this version")
+		return nft.New(nft.Options{Runner: runner})
 	}
 	return iptables.New(iptables.Options{Variant: variant, Runner: runner, Families: families})
 }
@@ -70,19 +71,35 @@ func (a *app) readHost(ctx context.Context, kind string, families []ir.Family) (
 	return snap, err
 }
 
-// backendOf is the one kind of backend that all documents and the flag ask for.
-func backendOf(programs []*compiler.Program) (string, error) {
+// backendOf is the one kind of backend that all rulesets and the flag ask for.
+func backendOf(asked []string) (string, error) {
 	kind := "auto"
-	for _, p := range programs {
+	for _, a := range asked {
 		switch {
-		case p.Backend == "auto":
+		case a == "auto":
 		case kind == "auto":
-			kind = p.Backend
-		case kind != p.Backend:
-			return "", fmt.Errorf("the rulesets ask for different backends, %s and %s: apply them apart", kind, p.Backend)
+			kind = a
+		case kind != a:
+			return "", fmt.Errorf("the rulesets ask for different backends, %s and %s: plan and apply them apart", kind, a)
 		}
 	}
 	return kind, nil
+}
+
+// backends are what documents ask for, which the flag overrides.
+func (p *parsed) backends() []string {
+	var out []string
+	for _, d := range p.docs {
+		switch {
+		case p.src.backend != "":
+			out = append(out, p.src.backend)
+		case d.Backend != nil:
+			out = append(out, d.Backend.Literal())
+		default:
+			out = append(out, "auto")
+		}
+	}
+	return out
 }
 
 // onHost reads and compiles the sources for the live host.
@@ -104,7 +121,7 @@ func (a *app) onHost(ctx context.Context, src *sources) (*converge.Options, erro
 	if list.HasErrors() {
 		return nil, exitError(exitFault)
 	}
-	kind, err := backendOf(programs)
+	kind, err := backendOf(p.backends())
 	if err != nil {
 		return nil, err
 	}

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
 	"hookline/backend/iptables"
 	"hookline/backend/machine"
+	"hookline/backend/nft"
+	"hookline/backend/recorded"
 	tools "hookline/backend/run"
 	"hookline/compiler/ir"
 )
@@ -18,9 +21,7 @@ import (
 func (a *app) observe(ctx context.Context, src *sources, root string) (*ir.Snapshot, error) {
 	opt := iptables.Options{Runner: &tools.Exec{}, Families: src.families}
 	switch src.backend {
-	case "", "auto":
-	case string(ir.NFT):
-		return nil, fmt.Errorf("the nft backend is not available in this version")
+	case "", "auto", string(ir.NFT):
 	default:
 		opt.Variant = ir.Variant(src.backend)
 	}
@@ -30,6 +31,9 @@ func (a *app) observe(ctx context.Context, src *sources, root string) (*ir.Snaps
 	}
 	if snap.Host == nil {
 		snap.Host = &ir.Host{}
+	}
+	if err := observeOwn(ctx, snap); err != nil {
+		return nil, err
 	}
 	if err := a.observeMachine(ctx, snap, root); err != nil {
 		return nil, err
@@ -45,6 +49,41 @@ func (a *app) observe(ctx context.Context, src *sources, root string) (*ir.Snaps
 		snap.Host.Rulesets = append(snap.Host.Rulesets, ir.RecordedRuleset{Name: r.Name, Version: r.Version, Status: r.Status, Variant: ir.Variant(r.Variant)})
 	}
 	return snap, nil
+}
+
+// keptElements is the number of elements of the largest set that a record of a host
+// holds whole.
+const keptElements = 1 << 16
+
+// observeOwn reads the tables of nftables that are our own, as the nft backend does.
+// On a host without nft there are none that it could change, and they stay unknown.
+func observeOwn(ctx context.Context, snap *ir.Snapshot) error {
+	names := recorded.OwnNames(snap.Host.NFTTables)
+	if len(names) == 0 {
+		return nil
+	}
+	b, err := nft.New(nft.Options{Runner: &tools.Exec{}})
+	if err != nil {
+		return err
+	}
+	session, err := b.Session(ctx)
+	if missing := (*nft.MissingToolError)(nil); errors.As(err, &missing) {
+		snap.Warnings = append(snap.Warnings, "what stands in the tables of rulesets is unknown: "+missing.Error())
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	own, err := session.Snapshot(ctx, ir.Scope{Own: names})
+	if err = errors.Join(err, session.Close()); err != nil {
+		return err
+	}
+	snap.State.Own = own.State.Own
+	countOwn(snap.State, keptElements)
+	if own.Generation != snap.Generation && snap.Generation != 0 {
+		snap.Warnings = append(snap.Warnings, "the host changed while it was read: its tables of nftables and those of iptables are of two moments")
+	}
+	return nil
 }
 
 // observeMachine reads tools and settings.

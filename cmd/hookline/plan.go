@@ -139,16 +139,12 @@ func (a *app) planRecorded(src *sources, paths []string, detailed bool) error {
 // planSnapshot plans against one recorded snapshot; the plan is nil if the input
 // has errors, which are in the list.
 func planSnapshot(p *parsed, path string) (*compiler.Plan, *diag.List) {
-	kind := p.src.backend
-	for _, d := range p.docs {
-		if kind == "" && d.Backend != nil {
-			kind = d.Backend.Literal()
-		}
+	kind, err := backendOf(p.backends())
+	var snap *ir.Snapshot
+	var list *diag.List
+	if err == nil {
+		snap, list, err = recorded.Load(path, ir.Variant(strings.TrimPrefix(kind, "auto")))
 	}
-	if kind == "auto" {
-		kind = ""
-	}
-	snap, list, err := recorded.Load(path, ir.Variant(kind))
 	if err != nil {
 		list = &diag.List{}
 		list.Errorf(diag.SnapshotText, diag.Span{}, "%v", err)

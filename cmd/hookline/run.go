@@ -96,7 +96,7 @@ func (a *app) root() *cobra.Command {
 	f.StringArrayVar(&a.flags.sets, "set", nil, "set a param: `NAME=YAML` (may be repeated; wins over --values)")
 	f.StringArrayVar(&a.flags.values, "values", nil, "read params from a YAML `FILE` (may be repeated; later ones win)")
 	f.StringVar(&a.flags.facts, "facts", "", "read further facts from a YAML `FILE`")
-	f.StringVar(&a.flags.backend, "backend", "", "`KIND` of tables: auto, iptables-nft or iptables-legacy (default: what the ruleset says)")
+	f.StringVar(&a.flags.backend, "backend", "", "`KIND` of tables: auto, iptables-nft, iptables-legacy or nft (default: what the ruleset says)")
 	f.StringSliceVar(&a.flags.families, "family", nil, "work on one `FAMILY` only: ipv4 or ipv6")
 	f.StringVar(&a.flags.netns, "netns", "", "work in a network namespace, by `NAME` or path")
 	f.StringVar(&a.flags.stateDir, "state-dir", "", "`DIR` of the record of what was applied (default "+defaultStateDir+")")

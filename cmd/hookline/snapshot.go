@@ -63,6 +63,19 @@ func countElements(s *ir.State) {
 	for _, x := range s.Sets {
 		x.Counted, x.Elements = x.Size(), nil
 	}
+	countOwn(s, 0)
+}
+
+// countOwn does so with the sets in our own tables that have more elements than
+// some.
+func countOwn(s *ir.State, most int) {
+	for _, t := range s.Own {
+		for _, x := range t.Sets {
+			if x.Size() > most {
+				x.Counted, x.Elements = x.Size(), nil
+			}
+		}
+	}
 }
 
 func rootFlag(cmd *cobra.Command, root *string) {
@@ -79,11 +92,11 @@ func (a *app) look(ctx context.Context, src *sources, from []string, root string
 
 // loadSnapshot reads a recorded host. What is wrong with its texts is reported.
 func (a *app) loadSnapshot(src *sources, path string) (*ir.Snapshot, error) {
-	kind := src.backend
-	if kind == "auto" {
-		kind = ""
+	kind := ir.Variant(src.backend)
+	if kind == "auto" || kind == ir.NFT {
+		kind = "" // a report on a host, and a record of it, hold all that is there
 	}
-	snap, list, err := recorded.Load(path, ir.Variant(kind))
+	snap, list, err := recorded.Load(path, kind)
 	if err != nil {
 		return nil, err
 	}

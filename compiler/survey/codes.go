@@ -25,6 +25,7 @@ const (
 	UFWPolicy       Code = "ufw-policy"
 	Unfinished      Code = "unfinished-apply"
 	Unrecorded      Code = "unrecorded-ruleset"
+	TwoBackends     Code = "two-backends"
 )
 
 // CodeInfo is one line of the table of codes.
@@ -54,5 +55,6 @@ var Codes = []CodeInfo{
 	{UFWBuiltins, "ufw empties the built-in chains."},
 	{UFWPolicy, "ufw lets nothing pass that no rule accepts."},
 	{Unfinished, "An apply did not come to its end."},
-	{Unrecorded, "Jumps of a ruleset stand that the state directory does not know."},
+	{Unrecorded, "Jumps or a table of a ruleset stand that the state directory does not know."},
+	{TwoBackends, "Objects of one ruleset stand in more than one backend, and work in each."},
 }

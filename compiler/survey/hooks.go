@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"hookline/compiler/ir"
 	"hookline/compiler/timeline"
 )
 
@@ -49,10 +50,14 @@ func hookOf(h timeline.Hook) Hook {
 }
 
 func baseChain(c *timeline.Chain) BaseChain {
-	return BaseChain{
+	out := BaseChain{
 		Family: c.Family, Table: c.Table, Chain: c.Name, Type: c.Type, Priority: c.Priority, Policy: c.Policy, Rules: c.Rules,
 		Program: c.Program, Tags: c.Tags,
 	}
+	if name := ownedTable(c.Family + " " + c.Table); name != "" {
+		out.Program = ir.AnchorComment + name
+	}
+	return out
 }
 
 // String is a base chain for people.

@@ -239,4 +239,6 @@ type Ruleset struct {
 	Variant ir.Variant `json:"variant,omitempty"`
 	// Jumps of its that stand in shared chains.
 	Jumps int `json:"jumps"`
+	// Tables of nftables that are its own.
+	Tables []string `json:"tables,omitempty"`
 }

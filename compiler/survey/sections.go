@@ -301,7 +301,7 @@ func (r *Report) settingBlocks() []block {
 func (r *Report) rulesetBlocks() []block {
 	b := block{}
 	for _, x := range r.Rulesets {
-		b.rows = append(b.rows, []string{x.Name, x.Version, cmp.Or(x.Status, "stands"), string(x.Variant), plural(x.Jumps, "jump in shared chains", "jumps in shared chains")})
+		b.rows = append(b.rows, []string{x.Name, x.Version, cmp.Or(x.Status, "stands"), string(x.Variant), x.stands()})
 	}
 	if len(b.rows) == 0 {
 		return nil
@@ -338,4 +338,16 @@ func plural(n int, one, many string) string {
 		return "1 " + one
 	}
 	return fmt.Sprintf("%d %s", n, many)
+}
+
+// stands says what stands of a ruleset.
+func (x *Ruleset) stands() string {
+	if len(x.Tables) == 0 {
+		return plural(x.Jumps, "jump in shared chains", "jumps in shared chains")
+	}
+	tables := "table " + strings.Join(x.Tables, ", ")
+	if x.Jumps == 0 {
+		return tables
+	}
+	return plural(x.Jumps, "jump in shared chains", "jumps in shared chains") + ", " + tables
 }

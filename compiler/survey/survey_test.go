@@ -209,6 +209,26 @@ func TestFindings(t *testing.T) {
 			"hookline:edge EDGE",
 		},
 		{
+			"a table of a ruleset that is not recorded", func() *ir.Snapshot {
+				s := host()
+				s.Host.Rulesets = []ir.RecordedRuleset{{Name: "site", Version: "1.0.0", Status: "applied", Variant: ir.NFT}}
+				s.Host.NFTTables = []ir.NFTTable{{Family: "inet", Name: "hookline-site"}, {Family: "ip6", Name: "hookline-edge"}, {Family: "arp", Name: "hookline-no"}}
+				return s
+			},
+			[]string{"warning unrecorded-ruleset"},
+			"nft: table ip6 hookline-edge",
+		},
+		{
+			"a ruleset in two backends", func() *ir.Snapshot {
+				s := host("filter INPUT: -m comment --comment \"hookline:edge\" -j EDGE", "filter EDGE: -j RETURN")
+				s.Host.Rulesets = []ir.RecordedRuleset{{Name: "edge", Version: "1.0.0", Status: "applied", Variant: ir.NFT}}
+				s.Host.NFTTables = []ir.NFTTable{{Family: "inet", Name: "hookline-edge"}}
+				return s
+			},
+			[]string{"hurts two-backends"},
+			"objects of ruleset edge stand in iptables-nft and nft",
+		},
+		{
 			"nftables.service", func() *ir.Snapshot {
 				s := host()
 				s.Host.Settings = settings(ir.Setting{Name: ir.SettingNFTService, File: wants + "nftables.service"}, ir.Setting{Name: ir.SettingFlushRuleset, File: "/etc/nftables.conf", Line: 3, Text: "flush ruleset"})

@@ -2,7 +2,6 @@ package differential
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,7 +12,7 @@ import (
 
 	"hookline/backend"
 	"hookline/backend/nft"
-	"hookline/backend/nfttext"
+	"hookline/backend/recorded"
 	"hookline/compiler/ir"
 	"hookline/compiler/nftables"
 	"hookline/compiler/xtables"
@@ -35,34 +34,24 @@ func run(t testing.TB, ns *netns.NS, stdin string, argv ...string) (stdout, comp
 	return res.Stdout, ""
 }
 
-// listing are the rules of the tables of a namespace as nfttext says them, by
-// table and chain, with their comments behind them as a script has them.
+// listing are the rules of our tables in a namespace as a listing has them, by table
+// and chain, with their comments behind them as a script has them.
 func listing(t testing.TB, ns *netns.NS) map[string][]string {
 	t.Helper()
 	out, complaint := run(t, ns, "", "nft", "-j", "list", "ruleset")
 	if complaint != "" {
 		t.Fatal(complaint)
 	}
-	var doc struct {
-		Nftables []struct {
-			Rule *struct {
-				Family, Table, Chain, Comment string
-				Expr                          []nfttext.Statement
-			}
-		}
-	}
-	if err := json.Unmarshal([]byte(out), &doc); err != nil {
+	tables, err := recorded.OwnTables(out)
+	if err != nil {
 		t.Fatal(err)
 	}
 	rules := map[string][]string{}
-	for _, o := range doc.Nftables {
-		if r := o.Rule; r != nil {
-			var words []string
-			for _, s := range r.Expr {
-				words = append(words, s.Text())
+	for _, table := range tables {
+		for _, c := range table.Chains {
+			for _, r := range c.Rules {
+				rules[table.Key()+" "+c.Name] = append(rules[table.Key()+" "+c.Name], r.String())
 			}
-			key := r.Family + " " + r.Table + " " + r.Chain
-			rules[key] = append(rules[key], nftables.Rule{Text: strings.Join(words, " "), Comment: r.Comment}.String())
 		}
 	}
 	return rules
