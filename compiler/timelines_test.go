@@ -3,7 +3,6 @@ package compiler_test
 import (
 	"bytes"
 	"flag"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -124,5 +123,3 @@ func same(t *testing.T, file string, got []byte) {
 		t.Errorf("%s mismatch (-want +got):\n%s", file, d)
 	}
 }
-
-var _ = fmt.Sprint
