@@ -23,6 +23,18 @@ func namesFile(f ir.Family) string {
 	return "/proc/thread-self/net/ip_tables_names"
 }
 
+// ReadLegacy reads the legacy tables that stand on a host, and makes none. A family
+// whose tables cannot be seen is left out; a table without a tool to read it is
+// unreadable.
+func ReadLegacy(ctx context.Context, opt Options) (*ir.State, error) {
+	opt.Variant = ir.IptablesLegacy
+	b, err := New(opt)
+	if err != nil {
+		return nil, err
+	}
+	return (&session{b: b}).otherLegacy(ctx)
+}
+
 // legacyTables lists the legacy tables of a family. known is false where the
 // kernel does not let us look (FIELD M-61).
 func (b *Backend) legacyTables(f ir.Family) (names []string, known bool, err error) {

@@ -56,6 +56,16 @@ type loaded struct {
 // describer is a walk over a rule's expressions.
 type describer struct {
 	v6    bool
+	// exact tells that the text must say all that the rule does; see Reader. Else it is
+	// for people.
+	exact bool
+	// inet tells that the table has packets of both families; v6 is then what the rule
+	// has found out, and net whether it has.
+	inet, net bool
+	// anonymous finds a set that is a part of the rule; exact only.
+	anonymous func(name string) (*Set, []Range)
+	// data are the attributes of the expression at hand.
+	data  []byte
 	index int
 	proto uint8 // the transport protocol that was compared
 	// protoSaid is the number, from 1, of the statement in out that says no more than

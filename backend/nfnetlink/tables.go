@@ -38,7 +38,7 @@ var Families = []Family{
 func (k *Conn) Tables() ([]ir.NFTTable, error) {
 	out := []ir.NFTTable{}
 	for _, f := range Families {
-		names, err := k.tablesOf(f)
+		names, err := k.TablesOf(f)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +65,7 @@ func (k *Conn) Tables() ([]ir.NFTTable, error) {
 func (k *Conn) TableNames() ([]string, error) {
 	out := []string{}
 	for _, f := range Families {
-		names, err := k.tablesOf(f)
+		names, err := k.TablesOf(f)
 		if err != nil {
 			return nil, err
 		}
@@ -77,8 +77,9 @@ func (k *Conn) TableNames() ([]string, error) {
 	return out, nil
 }
 
-// tablesOf lists the tables of a family.
-func (k *Conn) tablesOf(f Family) ([]string, error) {
+// TablesOf lists the names of a family's tables. There are none of a family that the
+// kernel does not know.
+func (k *Conn) TablesOf(f Family) ([]string, error) {
 	answers, err := k.Ask(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETTABLE, f.Proto, netlink.Dump, nil)
 	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, nil // the kernel was built without the family
@@ -152,6 +153,40 @@ func (k *Conn) countRules(f Family) (map[nftChain]*ruleCount, error) {
 // is told by a few.
 const maxTags = 64
 
+// Summary is a table by the chains of its family: its base chains with the number of
+// their rules. The rules of other chains are not counted, for their number is that of
+// the rules and the jumps to them; where there are any, Rules is -1.
+func (f Family) Summary(table string, chains []Chain) ir.NFTTable {
+	t := ir.NFTTable{Family: f.Name, Name: table}
+	for i := range chains {
+		c := &chains[i]
+		switch {
+		case c.Table != table:
+		case c.Base:
+			t.Chains = append(t.Chains, f.base(c, c.Use, nil))
+			t.Rules += c.Use
+		default:
+			t.Others++
+		}
+	}
+	if t.Others > 0 {
+		t.Rules = -1
+	}
+	return t
+}
+
+func (f Family) base(c *Chain, rules int, tags []string) ir.NFTBaseChain {
+	b := ir.NFTBaseChain{
+		Name: c.Name, Type: c.Type, Hook: f.Hook(c.Hook), Priority: int(c.Priority), Policy: "accept",
+		Device: c.Device, Rules: rules, Tags: tags,
+	}
+	if c.Policy == VerdictDrop {
+		b.Policy = "drop"
+	}
+	slices.Sort(b.Tags)
+	return b
+}
+
 // nftTable puts a table together. Tags of chains that packets do not enter from a
 // hook say nothing about who shares them.
 func nftTable(f Family, name string, chains []Chain, counts map[nftChain]*ruleCount) ir.NFTTable {
@@ -170,15 +205,7 @@ func nftTable(f Family, name string, chains []Chain, counts map[nftChain]*ruleCo
 			t.Others++
 			continue
 		}
-		b := ir.NFTBaseChain{
-			Name: c.Name, Type: c.Type, Hook: f.Hook(c.Hook), Priority: int(c.Priority), Policy: "accept",
-			Device: c.Device, Rules: n.rules, Tags: n.tags,
-		}
-		if c.Policy == VerdictDrop {
-			b.Policy = "drop"
-		}
-		slices.Sort(b.Tags)
-		t.Chains = append(t.Chains, b)
+		t.Chains = append(t.Chains, f.base(c, n.rules, n.tags))
 	}
 	return t
 }

@@ -29,7 +29,7 @@ type NFTTable struct {
 	// counted.
 	Chains []NFTBaseChain
 	// Others is the number of chains that are no base chains, Rules that of the rules in
-	// all of the table's chains.
+	// all of the table's chains, or -1 if nobody counted them.
 	Others, Rules int
 }
 

@@ -16,8 +16,17 @@ import (
 //     delete of the same text a guard fails (FIELD M-49);
 //   - a chain that a block declares is filled by appending, or from its top:
 //     iptables-nft 1.8.9 still sees the rules that stood there before;
-//   - whatever an op holds fits on its one line of restore text.
+//   - whatever an op holds fits on its one line of restore text;
+//   - a step of nft names a table of ours, and is one command on one line.
 func CheckTransaction(tx Transaction) error {
+	if len(tx.NFT) > 0 && len(tx.Blocks)+len(tx.SetsBefore)+len(tx.SetsAfter) > 0 {
+		return fmt.Errorf("steps of nft stand beside others")
+	}
+	for i := range tx.NFT {
+		if err := checkNFTOp(&tx.NFT[i]); err != nil {
+			return fmt.Errorf("step %d (%s %s): %w", i, tx.NFT[i].Kind, tx.NFT[i].Table, err)
+		}
+	}
 	for _, list := range [][]SetOp{tx.SetsBefore, tx.SetsAfter} {
 		for i := range list {
 			if err := checkSetOp(&list[i]); err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"hookline/backend"
+	"hookline/backend/nft"
 	"hookline/backend/nfttext"
 	"hookline/compiler/ir"
 	"hookline/compiler/nftables"
@@ -75,7 +76,51 @@ func readsBack(t *testing.T, ns *netns.NS, tables []*nftables.Table) {
 		t.Errorf("%s\nin\n%s", complaint, numbered(lines, complaint))
 		return
 	}
-	got := listing(t, ns)
+	bothReadBack(t, tables, map[string]map[string][]string{"nft -j": listing(t, ns), "netlink": netlinkListing(t, ns, tables)})
+}
+
+// netlinkListing are the same rules as backend/nft reads them.
+func netlinkListing(t testing.TB, ns *netns.NS, tables []*nftables.Table) map[string][]string {
+	t.Helper()
+	b, err := nft.New(nft.Options{Runner: ns.Runner(), NetNS: ns.Do})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := b.Session(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var scope ir.Scope
+	for _, table := range tables {
+		scope.Own = append(scope.Own, table.Name)
+	}
+	snap, err := s.Snapshot(context.Background(), scope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := map[string][]string{}
+	for _, table := range snap.State.Own {
+		for _, c := range table.Chains {
+			for _, r := range c.Rules {
+				key := table.Key() + " " + c.Name
+				rules[key] = append(rules[key], r.String())
+			}
+		}
+	}
+	return rules
+}
+
+// bothReadBack compares what was sent with what each reader says.
+func bothReadBack(t *testing.T, tables []*nftables.Table, by map[string]map[string][]string) {
+	t.Helper()
+	for reader, got := range by {
+		sameAsSent(t, tables, reader, got)
+	}
+}
+
+func sameAsSent(t *testing.T, tables []*nftables.Table, reader string, got map[string][]string) {
+	t.Helper()
 	for _, table := range tables {
 		for _, c := range table.Chains {
 			var want []string
@@ -86,11 +131,11 @@ func readsBack(t *testing.T, ns *netns.NS, tables []*nftables.Table) {
 			for i := range max(len(want), len(have)) {
 				switch {
 				case i >= len(have):
-					t.Errorf("%s %s: lost: %s", table.Kind, c.Name, want[i])
+					t.Errorf("by %s: %s %s: lost: %s", reader, table.Kind, c.Name, want[i])
 				case i >= len(want):
-					t.Errorf("%s %s: more than was sent: %s", table.Kind, c.Name, have[i])
+					t.Errorf("by %s: %s %s: more than was sent: %s", reader, table.Kind, c.Name, have[i])
 				case want[i] != have[i]:
-					t.Errorf("%s %s %s: sent, and read back:\n%s\n%s", table.Kind, c.Name, c.Rules[i].Origin, want[i], have[i])
+					t.Errorf("by %s: %s %s %s: sent, and read back:\n%s\n%s", reader, table.Kind, c.Name, c.Rules[i].Origin, want[i], have[i])
 				}
 			}
 		}
