@@ -1,15 +1,26 @@
 package compiler
 
 import (
+	"fmt"
+	"hash"
+
 	"hookline/compiler/ir"
 	"hookline/compiler/nftables"
 )
 
-// ownSetChanges says for a plan what happens to the sets of a table of ours.
-func ownSetChanges(steps *nftables.SetSteps) []SetChange {
+// ownSetChanges says for a plan what happens to the sets of a table of ours. Either
+// table may be nil.
+func ownSetChanges(live, want *ir.OwnTable) []SetChange {
 	var out []SetChange
-	for _, d := range steps.Differences {
-		out = append(out, ownSetChange(d))
+	if live == nil && want == nil {
+		return nil
+	}
+	for _, d := range nftables.DiffSets(live, want).Differences {
+		c := ownSetChange(d)
+		if want == nil {
+			c.How = "goes with its table"
+		}
+		out = append(out, c)
 	}
 	return out
 }
@@ -68,4 +79,22 @@ func elementTexts(s *ir.OwnSet, list []ir.Element) []string {
 		out = append(out, nftables.ElementText(s, e))
 	}
 	return out
+}
+
+// digestOwnSet puts a set that a plan rests on into its digest. The time that its
+// elements have left does not count.
+func digestOwnSet(d hash.Hash, s *ir.OwnSet) {
+	fmt.Fprintf(d, "set %q %q %v %d %t %t %d %d\n", s.Name, s.Foreign, s.Type, s.Family, s.Interval, s.Timeouts, s.Timeout, s.Size())
+	if s.Foreign != "" {
+		return
+	}
+	b := make([]byte, 0, 1<<16)
+	for i := range s.Elements {
+		if b = nftables.AppendElement(b, s, &s.Elements[i]); len(b) > 1<<15 {
+			d.Write(b)
+			b = b[:0]
+		}
+		b = append(b, '\n')
+	}
+	d.Write(b)
 }

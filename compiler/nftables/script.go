@@ -22,7 +22,7 @@ func Script(tables []*Table) []Line {
 	for _, t := range tables {
 		at := string(t.Kind) + " " + t.Name
 		out = append(out, Line{Text: "add table " + at})
-		for _, s := range Sets(nil, t).Before {
+		for _, s := range DiffSets(nil, t).Before {
 			for _, text := range SetLines(&s) {
 				out = append(out, Line{Text: text, Origin: s.Origin})
 			}

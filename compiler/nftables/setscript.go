@@ -61,9 +61,10 @@ func elementLines(command string, s *ir.OwnSet, list []ir.Element, full bool) []
 			if i > 0 {
 				b = append(b, ", "...)
 			}
-			b = appendKey(b, s, &list[i])
 			if full {
-				b = appendOptions(b, list[i].Options)
+				b = AppendElement(b, s, &list[i])
+			} else {
+				b = appendKey(b, s, &list[i])
 			}
 		}
 		out, list = append(out, string(append(b, " }"...))), list[n:]
@@ -73,7 +74,12 @@ func elementLines(command string, s *ir.OwnSet, list []ir.Element, full bool) []
 
 // ElementText is an element as nft(8) writes it.
 func ElementText(s *ir.OwnSet, e ir.Element) string {
-	return string(appendOptions(appendKey(nil, s, &e), e.Options))
+	return string(AppendElement(nil, s, &e))
+}
+
+// AppendElement appends an element as nft(8) writes it.
+func AppendElement(b []byte, s *ir.OwnSet, e *ir.Element) []byte {
+	return appendOptions(appendKey(b, s, e), e.Options)
 }
 
 func appendOptions(b []byte, o *ir.ElementOptions) []byte {

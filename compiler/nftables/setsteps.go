@@ -19,25 +19,28 @@ type SetDifference struct {
 	Replaced, Unread bool
 }
 
-// SetSteps are the steps that make the sets of a table what they are to be.
-type SetSteps struct {
+// SetDiff are the steps that make the sets of a table what they are to be.
+type SetDiff struct {
 	Differences []SetDifference
 	// Before go ahead of all steps on rules, After behind all of them.
 	Before, After []ir.NFTOp
-	// Replace go behind the steps that delete rules which ask a set of Replaced, and ahead
+	// Between go behind the steps that delete rules which ask a set of Replaced, and ahead
 	// of those that write rules: the kernel deletes no set that is in use, and takes the
 	// whole in one transaction.
-	Replace []ir.NFTOp
+	Between []ir.NFTOp
 	// Replaced are the names of sets that are made anew. Every rule that asks one of them
 	// has to be deleted and written again, though its text may stay.
 	Replaced []string
 }
 
-// Sets compares the sets of a table that stands (nil: none does) with those that
-// are to be. A table that is to go needs no steps on its sets.
-func Sets(live, want *ir.OwnTable) *SetSteps {
-	out := &SetSteps{}
+// DiffSets compares the sets of a table that stands (nil: none does) with those that
+// are to be. A table that is to go (want is nil) takes its sets with it, without steps.
+func DiffSets(live, want *ir.OwnTable) *SetDiff {
+	out := &SetDiff{}
 	if want == nil {
+		for _, l := range live.Sets {
+			out.Differences = append(out.Differences, SetDifference{Live: l, Remove: l.Elements})
+		}
 		return out
 	}
 	for _, w := range want.Sets {
@@ -117,13 +120,13 @@ func difference(live, want []ir.Element) (add, remove []ir.Element) {
 
 // steps appends the steps for a set that is to be. Elements go before others come:
 // those may take their place, or a part of it.
-func (s *SetSteps) steps(t *ir.OwnTable, d *SetDifference) {
+func (s *SetDiff) steps(t *ir.OwnTable, d *SetDifference) {
 	switch {
 	case d.Replaced:
 		s.Replaced = append(s.Replaced, d.Want.Name)
-		s.Replace = append(s.Replace, setStep(t, ir.NFTDeleteSet, d.Live, nil), setStep(t, ir.NFTAddSet, d.Want, nil))
+		s.Between = append(s.Between, setStep(t, ir.NFTDeleteSet, d.Live, nil), setStep(t, ir.NFTAddSet, d.Want, nil))
 		if len(d.Add) > 0 {
-			s.Replace = append(s.Replace, setStep(t, ir.NFTAddElements, d.Want, d.Add))
+			s.Between = append(s.Between, setStep(t, ir.NFTAddElements, d.Want, d.Add))
 		}
 		return
 	case d.Live == nil:
@@ -149,7 +152,8 @@ func setStep(t *ir.OwnTable, do ir.NFTOpKind, s *ir.OwnSet, list []ir.Element) i
 	return ir.NFTOp{Kind: t.Kind, Table: t.Name, Do: do, Set: s, Elements: list, Origin: s.Origin}
 }
 
-// AsksAny tells whether a rule asks one of some sets of its table.
-func AsksAny(r *ir.OwnRule, sets []string) bool {
-	return slices.ContainsFunc(r.Sets(), func(name string) bool { return slices.Contains(sets, name) })
+// Rewrites tells whether a rule asks a set that is made anew, and so has to be
+// deleted and written again.
+func (s *SetDiff) Rewrites(r *ir.OwnRule) bool {
+	return len(s.Replaced) > 0 && slices.ContainsFunc(r.Sets(), func(name string) bool { return slices.Contains(s.Replaced, name) })
 }
