@@ -3,11 +3,9 @@ package compiler
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"slices"
 	"strconv"
 
@@ -173,18 +171,14 @@ func (pl *planner) tableGoes(t *ir.OwnTable) {
 		}
 		pl.change(Change{Key: k, Kind: Removed, Address: c.Name, Before: c.Name})
 	}
-	gone := &nftables.SetSteps{}
-	for _, s := range t.Sets {
-		gone.Differences = append(gone.Differences, nftables.SetDifference{Live: s, Remove: s.Elements})
-	}
-	pl.plan.SetChanges = append(pl.plan.SetChanges, ownSetChanges(gone)...)
+	pl.plan.SetChanges = append(pl.plan.SetChanges, ownSetChanges(t, nil)...)
 }
 
 // ownTable are the steps that make one table, and what they change for people.
 func (pl *planner) ownTable(live, want *ir.OwnTable) []ir.NFTOp {
 	p := pl.rulesetOfTable(want.Name)
-	sets := nftables.Sets(live, want)
-	d := &ownDiff{live: live, want: want, key: keyOf(want), rewrite: asks(sets.Replaced)}
+	sets := nftables.DiffSets(live, want)
+	d := &ownDiff{live: live, want: want, key: keyOf(want), rewrite: sets.Rewrites}
 	intruders := pl.intrusions(p, live, want)
 	d.stays = func(r *ir.OwnRule) bool { return intruders[r.Handle] }
 	d.run()
@@ -192,7 +186,7 @@ func (pl *planner) ownTable(live, want *ir.OwnTable) []ir.NFTOp {
 	if live == nil {
 		ops = append(ops, ir.NFTOp{Kind: want.Kind, Table: want.Name, Do: ir.NFTAddTable, Origin: p.Span})
 	}
-	pl.plan.SetChanges = append(pl.plan.SetChanges, ownSetChanges(sets)...)
+	pl.plan.SetChanges = append(pl.plan.SetChanges, ownSetChanges(live, want)...)
 	for _, e := range d.edits {
 		pl.changesOf(d, e)
 	}
@@ -201,18 +195,8 @@ func (pl *planner) ownTable(live, want *ir.OwnTable) []ir.NFTOp {
 
 // ops are all steps in the order in which they are sent: what rules refer to comes
 // ahead of them, and goes behind them.
-func (d *ownDiff) ops(sets *nftables.SetSteps) []ir.NFTOp {
-	return slices.Concat(sets.Before, d.chains, d.empty, d.gone, sets.Replace, d.come, d.drop, sets.After)
-}
-
-// asks tells of rules that they ask one of some sets.
-func asks(sets []string) func(r *ir.OwnRule) bool {
-	if len(sets) == 0 {
-		return nil
-	}
-	return func(r *ir.OwnRule) bool {
-		return slices.ContainsFunc(r.Sets(), func(name string) bool { return slices.Contains(sets, name) })
-	}
+func (d *ownDiff) ops(sets *nftables.SetDiff) []ir.NFTOp {
+	return slices.Concat(sets.Before, d.chains, d.empty, d.gone, sets.Between, d.come, d.drop, sets.After)
 }
 
 // changesOf says what happens to a chain in changes of a plan.
@@ -360,8 +344,8 @@ func (p *Plan) restoreNFT(before, now *ir.State) ir.Transaction {
 			continue
 		}
 		live, want := now.OwnTable(t.Kind, t.Name), withoutIntruders(t)
-		sets := nftables.Sets(live, want)
-		d := &ownDiff{live: live, want: want, key: keyOf(t), rewrite: asks(sets.Replaced), stays: func(r *ir.OwnRule) bool { return r.Tag != "" }}
+		sets := nftables.DiffSets(live, want)
+		d := &ownDiff{live: live, want: want, key: keyOf(t), rewrite: sets.Rewrites, stays: func(r *ir.OwnRule) bool { return r.Tag != "" }}
 		d.run()
 		if live == nil {
 			tx.NFT = append(tx.NFT, ir.NFTOp{Kind: t.Kind, Table: t.Name, Do: ir.NFTAddTable})
@@ -422,25 +406,6 @@ func (p *Plan) RespelledNFT(now *ir.State) []Spelling {
 		}
 	}
 	return out
-}
-
-// digestOwnSet puts a set and its elements into a digest.
-func digestOwnSet(d hash.Hash, s *ir.OwnSet) {
-	fmt.Fprintf(d, "set %s %s %d %v %v %d %d %s\n", s.Name, s.Type, s.Family, s.Interval, s.Timeouts, s.Timeout, s.Size(), s.Foreign)
-	var b []byte
-	for i := range s.Elements {
-		e := &s.Elements[i]
-		b = b[:0]
-		for _, x := range slices.Concat([]ir.Interval{e.Interval}, e.Rest) {
-			for _, v := range []uint64{x.Low.High, x.Low.Low, x.High.High, x.High.Low} {
-				b = binary.BigEndian.AppendUint64(b, v)
-			}
-		}
-		d.Write(b)
-		if o := e.Options; o != nil {
-			fmt.Fprintf(d, "%q %d %v\n", o.Comment, o.Timeout, o.HasTimeout)
-		}
-	}
 }
 
 // OwnTables are the names of the tables of nftables that are the programs'.
