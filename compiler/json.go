@@ -22,6 +22,7 @@ type PlanJSON struct {
 	Changes     []ChangeJSON     `json:"changes"`
 	Sets        []SetJSON        `json:"sets,omitempty"`
 	Chains      []ChainJSON      `json:"chains"`
+	Hooks       []HookJSON       `json:"hooks,omitempty"`
 	Commits     []CommitJSON     `json:"commits"`
 	Constraints []ConstraintJSON `json:"constraints"`
 	Missing     []MissingJSON    `json:"missing,omitempty"`
@@ -204,6 +205,9 @@ func (p *Plan) JSON() PlanJSON {
 	}
 	for _, v := range p.Views {
 		out.Chains = append(out.Chains, chainJSON(v))
+	}
+	for _, h := range p.Timelines {
+		out.Hooks = append(out.Hooks, hookJSON(h))
 	}
 	for _, c := range p.Commits() {
 		out.Commits = append(out.Commits, CommitJSON{

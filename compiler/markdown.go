@@ -117,6 +117,7 @@ func (p *Plan) markdown(detail int) string {
 		fmt.Fprintf(b, "- %s\n", markdown.Escape(s))
 	}
 	p.markdownConstraints(b)
+	p.markdownHooks(b, detail)
 	if detail == 0 {
 		b.WriteString("\n_The chains do not fit into a comment and are left out; `hookline plan` prints them._\n")
 		return b.String()

@@ -17,17 +17,6 @@ func NFTables(programs []*Program) ([]*nftables.Table, *diag.List) {
 	return nftTables(programs, nil)
 }
 
-// baseKey names a base chain of a program by the built-in chain of iptables that it
-// stands for.
-type baseKey struct{ ruleset, table, hook string }
-
-// basePlace is where a base chain stands on a host.
-type basePlace struct {
-	Priority int
-	// Held are the anchors that are kept out of it for now.
-	Held map[*Anchor]bool
-}
-
 // nftTables are the tables with the base chains at their places; those that have
 // none are where iptables has them.
 func nftTables(programs []*Program, places map[baseKey]basePlace) ([]*nftables.Table, *diag.List) {
@@ -39,6 +28,7 @@ func nftTables(programs []*Program, places map[baseKey]basePlace) ([]*nftables.T
 			table: &nftables.Table{Kind: nftables.KindOf(p.Families), Name: nftables.TableName(p.Name)},
 		}
 		w.refusals()
+		w.sets()
 		w.anchors()
 		w.regular()
 		out = append(out, w.table)
@@ -66,9 +56,6 @@ func (w *nftWriter) refusals() {
 	}
 	for _, x := range w.prog.Collects {
 		w.diags.Errorf(diag.UnsupportedBackend, x.Span, "collect removes rules from chains of iptables, which nft leaves alone").WithHelp(iptablesOnly)
-	}
-	for _, s := range w.prog.Sets {
-		w.diags.Errorf(diag.UnsupportedBackend, s.Span, "the declared set %s is not compiled to nft in this version", s.Declared).WithHelp(iptablesOnly)
 	}
 	for _, c := range w.prog.Chains {
 		if given(w.prog.Catalogue, c.Key.Chain) {
@@ -189,7 +176,7 @@ func (w *nftWriter) items(k ir.ChainKey, r *ir.Rule, comment, label, group strin
 		return nil
 	}
 	bodies, reasons := nftables.Translate(r.Spec, nftables.Env{
-		Kind: w.table.Kind, Family: k.Family, Table: k.Table, Chain: k.Chain, Counters: w.prog.Counters,
+		Kind: w.table.Kind, Family: k.Family, Table: k.Table, Chain: k.Chain, Counters: w.prog.Counters, Set: w.tableSet,
 	})
 	if len(reasons) > 0 {
 		w.diags.Errorf(diag.RuleDialect, r.Origin, "nft cannot say this rule: %s", strings.Join(reasons, "; "))

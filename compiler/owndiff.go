@@ -18,7 +18,7 @@ type ownDiff struct {
 
 	key ownKey
 	// The steps, in the order in which they are sent.
-	chains, rules, empty, drop []ir.NFTOp
+	chains, empty, gone, come, drop []ir.NFTOp
 	// edits are the differences chain by chain, for people.
 	edits []chainEdit
 }
@@ -164,9 +164,9 @@ func (d *ownDiff) steps(kept, want *ir.OwnChain, standing []int, edits []edit) {
 			r := kept.Rules[standing[x.old]]
 			o := d.op(ir.NFTDeleteRule, want.Name)
 			o.Rule, o.Handle = &r, r.Handle
-			d.rules = append(d.rules, o)
+			d.gone = append(d.gone, o)
 		}
 	}
 	slices.Reverse(add)
-	d.rules = append(d.rules, add...)
+	d.come = append(d.come, add...)
 }

@@ -34,7 +34,7 @@ func appliedDiff(t *testing.T, live, want *ir.OwnTable, stays func(*ir.OwnRule) 
 	t.Helper()
 	d := &ownDiff{live: live, want: want, key: ownKey{ir.Inet, "hookline-t"}, stays: stays}
 	d.run()
-	ops := d.ops(nftables.SetDiff{})
+	ops := d.ops(&nftables.SetDiff{})
 	s := &ir.State{Families: ir.Families}
 	if live != nil {
 		s.Own = append(s.Own, live)

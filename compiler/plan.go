@@ -7,6 +7,7 @@ import (
 	"hookline/compiler/participant"
 	"hookline/compiler/place"
 	"hookline/compiler/recognize"
+	"hookline/compiler/timeline"
 	"hookline/compiler/xtables"
 	"hookline/dsl/diag"
 )
@@ -24,7 +25,10 @@ type Plan struct {
 	Changes       []Change
 	SetChanges    []SetChange
 	// Views are the shared chains that the plan touches or places something in.
-	Views       []ChainView
+	Views []ChainView
+	// Timelines are the hooks of nftables at which the rulesets have a base chain, or
+	// will have.
+	Timelines   []timeline.Hook
 	Constraints []ConstraintResult
 	// Missing are the other programs' rules that the rulesets name and that are not
 	// there. Those about which nothing speaks for a loss are not listed.

@@ -30,7 +30,7 @@ func (pl *planner) runNFT() {
 	pl.predictOwn()
 	pl.markLint()
 	pl.constraints()
-	pl.timelines()
+	pl.timelines(pl.snap.State, pl.plan.Planned)
 	pl.digestOwn()
 	if pl.diags().HasErrors() {
 		pl.plan.Transaction = ir.Transaction{}
@@ -98,12 +98,17 @@ func ownChainKey(k ownKey, chain string) ir.ChainKey {
 func (pl *planner) ownTables() {
 	var wanted []*ir.OwnTable
 	if !pl.opt.Remove {
-		places := pl.placeBases()
-		tables, list := nftTables(pl.programs, places)
+		tables, list := nftTables(pl.programs, nil)
 		pl.diags().Append(list)
 		if pl.diags().HasErrors() {
 			return
 		}
+		places := pl.placeBases(tables)
+		if pl.diags().HasErrors() {
+			return
+		}
+		pl.keepStanding(tables, places)
+		tables, _ = nftTables(pl.programs, places) // what there was to say was said
 		for _, t := range tables {
 			if len(t.Chains) > 0 || len(t.Sets) > 0 {
 				pl.respell(t)
@@ -124,6 +129,27 @@ func (pl *planner) ownTables() {
 	tx.NFT = gone
 	for _, want := range wanted {
 		tx.NFT = append(tx.NFT, pl.ownTable(pl.snap.State.OwnTable(want.Kind, want.Name), want)...)
+	}
+}
+
+// keepStanding takes from the anchors that are held those that stand: they are left
+// where they are.
+func (pl *planner) keepStanding(tables []*ir.OwnTable, places map[baseKey]basePlace) {
+	for key, place := range places {
+		for a := range place.Held {
+			name, chain := nftables.TableName(key.ruleset), nftables.ChainName(key.table, key.hook)
+			at := slices.IndexFunc(tables, func(t *ir.OwnTable) bool { return t.Name == name })
+			live := pl.snap.State.OwnTable(tables[at].Kind, name).Chain(chain)
+			stands := live != nil
+			for _, r := range tables[at].Chain(chain).Rules {
+				if r.Label == a.Name && r.Origin == a.Rule.Origin {
+					stands = stands && slices.ContainsFunc(live.Rules, func(x ir.OwnRule) bool { return x.String() == r.String() })
+				}
+			}
+			if stands {
+				delete(place.Held, a)
+			}
+		}
 	}
 }
 
@@ -169,8 +195,8 @@ func (pl *planner) ownTable(live, want *ir.OwnTable) []ir.NFTOp {
 
 // ops are all steps in the order in which they are sent: what rules refer to comes
 // ahead of them, and goes behind them.
-func (d *ownDiff) ops(sets nftables.SetDiff) []ir.NFTOp {
-	return slices.Concat(sets.Before, d.chains, d.empty, d.rules, sets.Between, d.drop, sets.After)
+func (d *ownDiff) ops(sets *nftables.SetDiff) []ir.NFTOp {
+	return slices.Concat(sets.Before, d.chains, d.empty, d.gone, sets.Between, d.come, d.drop, sets.After)
 }
 
 // changesOf says what happens to a chain in changes of a plan.

@@ -79,7 +79,7 @@ func (p *Plan) Writes(k ir.TableKey) bool {
 var exit3 = map[diag.Code]bool{
 	diag.MissingReference: true, diag.CrossingBounds: true, diag.ConstraintNot: true, diag.ForeignReference: true,
 	diag.UndeletableRule: true, diag.NativeRules: true, diag.UnresolvedSet: true, diag.OtherRuleset: true,
-	diag.SetMismatch: true, diag.Intrusion: true,
+	diag.SetMismatch: true, diag.NoPriority: true, diag.Intrusion: true,
 }
 
 // MayPass tells whether a finding may go away by itself, because another program

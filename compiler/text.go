@@ -35,6 +35,7 @@ func (p *Plan) WriteText(w io.Writer, opt TextOptions) error {
 			t.view(v)
 		}
 	}
+	t.hooks()
 	t.chains()
 	t.intrusions()
 	t.sets()
@@ -179,7 +180,8 @@ func (c Change) line() string {
 
 // isChain tells that a chain comes or goes, not a rule.
 func (c Change) isChain() bool {
-	return c.Address == c.Key.Chain && (c.Before == c.Key.Chain || c.After == c.Key.Chain)
+	is := func(s string) bool { return s == c.Key.Chain || strings.HasPrefix(s, c.Key.Chain+" (") }
+	return c.Address == c.Key.Chain && (is(c.Before) || is(c.After))
 }
 
 func (p *Plan) shown(k ir.ChainKey) bool {
@@ -220,9 +222,13 @@ func (t *textWriter) counts() {
 	if len(counts) == 0 {
 		return
 	}
-	t.printf("\n%-14s %6s %6s %6s %6s\n", "table", "add", "change", "move", "remove")
+	width := 14
 	for _, c := range counts {
-		t.printf("%-14s %6d %6d %6d %6d\n", c.Key, c.Added, c.Changed, c.Moved, c.Removed)
+		width = max(width, len(c.Key.String()))
+	}
+	t.printf("\n%-*s %6s %6s %6s %6s\n", width, "table", "add", "change", "move", "remove")
+	for _, c := range counts {
+		t.printf("%-*s %6d %6d %6d %6d\n", width, c.Key, c.Added, c.Changed, c.Moved, c.Removed)
 	}
 }
 

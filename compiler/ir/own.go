@@ -115,7 +115,7 @@ func (r OwnRule) String() string {
 // Jumps are the chains that the rule jumps or goes to.
 func (r OwnRule) Jumps() []string {
 	var out []string
-	for words := r.words(); len(words) > 1; words = words[1:] {
+	for words := r.Words(); len(words) > 1; words = words[1:] {
 		if words[0] == "jump" || words[0] == "goto" {
 			out = append(out, words[1])
 		}
@@ -123,8 +123,19 @@ func (r OwnRule) Jumps() []string {
 	return out
 }
 
-// words are the rule's words without what stands in quotes.
-func (r OwnRule) words() []string {
+// Sets are the named sets of its table that the rule asks, writes to or maps by.
+func (r OwnRule) Sets() []string {
+	var out []string
+	for _, w := range r.Words() {
+		if name, ok := strings.CutPrefix(w, "@"); ok && !strings.Contains(name, "@") {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// Words are those of the rule's text, without what stands in quotes.
+func (r OwnRule) Words() []string {
 	var out []string
 	for i, part := range strings.Split(r.Text, `"`) {
 		if i%2 == 0 {

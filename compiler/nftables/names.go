@@ -11,6 +11,9 @@ const TablePrefix = "hookline-"
 // TableName is the name of a ruleset's table.
 func TableName(ruleset string) string { return TablePrefix + ruleset }
 
+// RulesetOf is the ruleset whose table has a name, if it is one of ours.
+func RulesetOf(table string) (string, bool) { return strings.CutPrefix(table, TablePrefix) }
+
 // ChainName is the name in our table of a chain of one of iptables' tables, or of
 // the base chain that stands for a built-in one. The table is in the name always,
 // so that a chain does not change its name when another table gets one that is

@@ -35,6 +35,10 @@ type Entry struct {
 	// NFTTables are the program's own nftables tables, as "ip calico".
 	NFTTables []string `json:"nftTables,omitempty"`
 
+	// Drops are base chains in which the program drops or rejects packets: an accept of
+	// somebody else ahead of them is not the last word.
+	Drops []Drop `json:"drops,omitempty"`
+
 	// Tail are those of the program's rules that stand apart from its jump, at the
 	// end of a shared chain. The bare name of the participant does not mean them.
 	Tail []RuleGlob `json:"tail,omitempty"`
@@ -183,6 +187,25 @@ type Jump struct {
 	Hooks  []string `json:"hooks"`
 }
 
+// Drop is where a program drops packets, and which.
+type Drop struct {
+	// Chains are base chains by glob, with their table as nft(8) names it ("ip netbird
+	// netbird-acl-*"); one of iptables, in either variant, is "iptables filter INPUT".
+	Chains []string `json:"chains"`
+	// What is dropped there, as a clause with "drops" or "rejects" in front.
+	Does string `json:"does"`
+}
+
+// DropsIn is what the program drops in a base chain, or "".
+func (e *Entry) DropsIn(chain string) string {
+	for _, d := range e.Drops {
+		if slices.ContainsFunc(d.Chains, func(g string) bool { return ir.MatchGlob(g, chain) }) {
+			return d.Does
+		}
+	}
+	return ""
+}
+
 // Shared is a glob of Entry.Chains or Entry.Comments, as it stands there, that With
 // writes too.
 type Shared struct {
@@ -237,6 +260,19 @@ type Signs struct {
 func (s Signs) globs() []string { return slices.Concat(s.Chains, s.NFTTables, s.NFTChains) }
 
 func (s Signs) empty() bool { return len(s.globs())+len(s.Rules) == 0 }
+
+// ownsBase tells whether a glob of Drops is about a base chain of iptables, or of
+// one of the program's tables.
+func (e *Entry) ownsBase(glob string) bool {
+	words := strings.SplitN(glob, " ", 3)
+	if len(words) < 3 {
+		return false
+	}
+	if words[0] == "iptables" {
+		return ir.IsBuiltin(words[1], words[2])
+	}
+	return slices.Contains(e.NFTTables, words[0]+" "+words[1])
+}
 
 // In tells whether the behaviour is about a chain of a table.
 func (b Behaviour) In(table, chain string) bool {
@@ -352,6 +388,16 @@ func (e *Entry) check() error {
 			bad("behaviours: at is %q, not top or bottom", b.At)
 		case (b.Kind == Positions) != (len(b.Before) > 0):
 			bad("behaviours: %s and before do not go together", b.Kind)
+		}
+	}
+	for _, d := range e.Drops {
+		if !strings.HasPrefix(d.Does, "drops ") && !strings.HasPrefix(d.Does, "rejects ") || len(d.Chains) == 0 {
+			bad("drops: %q needs chains, and to begin with drops or rejects", d.Does)
+		}
+		for _, g := range d.Chains {
+			if !e.ownsBase(g) {
+				bad("drops: %q is a base chain neither of iptables nor of one of nftTables", g)
+			}
 		}
 	}
 	for _, m := range e.Marks {

@@ -78,6 +78,9 @@ func (e *Entry) markdown(b *strings.Builder) {
 	line("rules", ruleTexts(e.Rules))
 	line("tail", ruleTexts(e.Tail))
 	line("nftables tables", e.NFTTables)
+	for _, d := range e.Drops {
+		fmt.Fprintf(b, "- %s, in %s\n", cell(d.Does), codes(d.Chains, len(d.Chains)))
+	}
 	for _, c := range e.Shared {
 		fmt.Fprintf(b, "- `%s` is written by %s too, and alone does not show that %s is there\n", c.Glob, c.With, e.Name)
 	}

@@ -59,6 +59,9 @@ type neighbourhood struct {
 // Fields are the fields of a rule, by the recognizer's decoder.
 func (r *Recognizer) Fields(f ir.Family, rule *ir.Rule) Fields { return r.decode(f, rule) }
 
+// Fields are the fields of a rule of the state.
+func (t *Table) Fields(f ir.Family, rule *ir.Rule) Fields { return t.rec.decode(f, rule) }
+
 // chain finds whose a chain is, and whether it is for that program's users.
 func (r *Recognizer) chain(name string) (participant.Hit, bool) {
 	h, ok := r.cat.Chain(name)

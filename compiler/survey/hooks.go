@@ -1,24 +1,15 @@
 package survey
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"hookline/compiler/ir"
+	"hookline/compiler/timeline"
 )
 
 // iptablesProgram is whose the tables of iptables are in the list of hooks.
-const iptablesProgram = "iptables"
-
-// stacks are the families of nftables whose chains see the packets of each.
-var stacks = []struct {
-	name     string
-	families []string
-}{
-	{"ipv4", []string{"ip", "inet"}}, {"ipv6", []string{"ip6", "inet"}}, {"arp", []string{"arp"}}, {"bridge", []string{"bridge"}}, {"netdev", []string{"netdev"}},
-}
+const iptablesProgram = timeline.Iptables
 
 // hooks lists the base chains of nftables by the way that packets take.
 func (s *surveyor) hooks() {
@@ -28,37 +19,16 @@ func (s *surveyor) hooks() {
 	}
 	s.report.Hooks = []Hook{}
 	var equal []string
-	for _, stack := range stacks {
-		byHook := map[[2]string]*Hook{}
-		for _, t := range s.snap.Host.NFTTables {
-			if !slices.Contains(stack.families, t.Family) {
-				continue
+	host := timeline.Host{Tables: s.snap.Host.NFTTables, Catalogue: s.cat}
+	for _, h := range host.Hooks() {
+		s.report.Hooks = append(s.report.Hooks, hookOf(h))
+		for _, group := range h.Equal() {
+			var names []string
+			for _, c := range group {
+				names = append(names, baseChain(c).String())
 			}
-			for _, c := range t.Chains {
-				k := [2]string{c.Hook, c.Device}
-				if byHook[k] == nil {
-					byHook[k] = &Hook{Stack: stack.name, Hook: c.Hook, Device: c.Device}
-				}
-				byHook[k].Chains = append(byHook[k].Chains, BaseChain{
-					Family: t.Family, Table: t.Name, Chain: c.Name, Type: c.Type, Priority: c.Priority, Policy: c.Policy, Rules: c.Rules,
-					Program: s.nftProgram(t), Tags: c.Tags,
-				})
-			}
+			equal = append(equal, fmt.Sprintf("%s %s, priority %d: %s", h.Stack, h.Hook, group[0].Priority, strings.Join(names, ", ")))
 		}
-		var list []Hook
-		for _, h := range byHook {
-			slices.SortFunc(h.Chains, func(a, b BaseChain) int {
-				return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.Family, b.Family), cmp.Compare(a.Table, b.Table), cmp.Compare(a.Chain, b.Chain))
-			})
-			list = append(list, *h)
-		}
-		slices.SortFunc(list, func(a, b Hook) int {
-			return cmp.Or(cmp.Compare(ir.HookIndex(a.Hook), ir.HookIndex(b.Hook)), cmp.Compare(a.Hook, b.Hook), cmp.Compare(a.Device, b.Device))
-		})
-		for i := range list {
-			equal = append(equal, list[i].equalPriority()...)
-		}
-		s.report.Hooks = append(s.report.Hooks, list...)
 	}
 	if len(equal) > 0 {
 		s.find(Finding{
@@ -70,42 +40,22 @@ func (s *surveyor) hooks() {
 	s.injected()
 }
 
-// nftProgram is whose a table of nftables is, or "".
-func (s *surveyor) nftProgram(t ir.NFTTable) string {
-	if (t.Family == "ip" || t.Family == "ip6") && ir.BuiltinChains(t.Name) != nil {
-		return iptablesProgram
+// hookOf is a hook in the report's form.
+func hookOf(h timeline.Hook) Hook {
+	out := Hook{Stack: h.Stack, Hook: h.Hook, Device: h.Device}
+	for _, c := range h.Chains {
+		out.Chains = append(out.Chains, baseChain(c))
 	}
-	if name := ownedTable(t.Key()); name != "" {
-		return ir.AnchorComment + name
-	}
-	if h, ok := s.cat.NFTTable(t.Key()); ok {
-		return h.Entry.Name
-	}
-	return ""
+	return out
 }
 
-// equalPriority lists the chains of several programs that rewrite addresses at one
-// priority of a hook: the first that does ends the matter, and the newest runs
-// first (FIELD 3.5).
-func (h *Hook) equalPriority() []string {
-	var out []string
-	for i := 0; i < len(h.Chains); {
-		n := i
-		for n < len(h.Chains) && h.Chains[n].Priority == h.Chains[i].Priority {
-			n++
-		}
-		var names []string
-		owners := map[string]bool{}
-		for _, c := range h.Chains[i:n] {
-			if c.Type == "nat" && c.Rules > 0 {
-				names = append(names, c.String())
-				owners[cmp.Or(c.Program, c.Family+" "+c.Table)] = true
-			}
-		}
-		if len(owners) > 1 {
-			out = append(out, fmt.Sprintf("%s %s, priority %d: %s", h.Stack, h.Hook, h.Chains[i].Priority, strings.Join(names, ", ")))
-		}
-		i = n
+func baseChain(c *timeline.Chain) BaseChain {
+	out := BaseChain{
+		Family: c.Family, Table: c.Table, Chain: c.Name, Type: c.Type, Priority: c.Priority, Policy: c.Policy, Rules: c.Rules,
+		Program: c.Program, Tags: c.Tags,
+	}
+	if name := ownedTable(c.Family + " " + c.Table); name != "" {
+		out.Program = ir.AnchorComment + name
 	}
 	return out
 }
@@ -127,7 +77,7 @@ var injectors = map[string]string{"frwacceptiif": "netbird", "frwacceptoif": "ne
 func (s *surveyor) injected() {
 	by := map[string][]string{}
 	for _, t := range s.snap.Host.NFTTables {
-		owner := s.nftProgram(t)
+		owner := timeline.Owner(s.cat, t)
 		if owner == iptablesProgram {
 			continue // those are native rules, and found as such
 		}

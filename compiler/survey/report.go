@@ -205,7 +205,8 @@ type BaseChain struct {
 	Priority int    `json:"priority"`
 	Policy   string `json:"policy"`
 	Rules    int    `json:"rules"`
-	// Program is whose the table is: a participant, "iptables", or absent.
+	// Program is whose the table is: a participant, "iptables", a ruleset behind
+	// "hookline:", or absent.
 	Program string   `json:"program,omitempty"`
 	Tags    []string `json:"tags,omitempty"`
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hookline/compiler/ir"
+	"hookline/compiler/timeline"
 )
 
 // means says of each setting what it does.
@@ -114,7 +115,7 @@ func (s *surveyor) firewalld() {
 	if !enabled {
 		f.Message = "firewalld has written rules here"
 	}
-	if s.snap.Host != nil && slices.ContainsFunc(s.snap.Host.NFTTables, func(t ir.NFTTable) bool { return s.nftProgram(t) == name }) {
+	if s.snap.Host != nil && slices.ContainsFunc(s.snap.Host.NFTTables, func(t ir.NFTTable) bool { return timeline.Owner(s.cat, t) == name }) {
 		f.Effects = append(f.Effects, "its own chains stand at priority 10 of nftables: what iptables accepts at 0, firewalld can still reject")
 	}
 	for _, x := range reload {

@@ -87,6 +87,9 @@ const (
 	PlacementCycle    Code = "placement-cycle"
 	Duplicates        Code = "duplicates"
 	CounterRestarts   Code = "counter-restarts"
+	NoPriority        Code = "no-priority"
+	SharedPriority    Code = "shared-priority"
+	AcceptNotFinal    Code = "accept-not-final"
 )
 
 // Codes of findings about a host (backend, converge).

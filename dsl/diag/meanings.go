@@ -70,6 +70,9 @@ var Codes = []CodeInfo{
 	{PlacementCycle, "Placements refer to each other in a circle."},
 	{Duplicates, "A jump stands more than once."},
 	{CounterRestarts, "The counters of a rule begin again at zero."},
+	{NoPriority, "No priority of a base chain lets its rules mean what they say at the place that is asked for."},
+	{SharedPriority, "A base chain of ours has the same priority as another one, so that their order is not fixed."},
+	{AcceptNotFinal, "What a base chain of ours accepts can still be dropped by a base chain that runs later."},
 
 	{UnreadableTable, "A tool cannot read a table."},
 	{NativeRules, "An iptables chain holds native nftables rules."},
