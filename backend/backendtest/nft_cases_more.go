@@ -93,7 +93,7 @@ func nftPriorityReplaced(t *testing.T, h NFTHost) {
 func nftForeignTables(t *testing.T, h NFTHost) {
 	b := startNFT(t, h, others()...)
 	foreign := func() []*ir.OwnTable {
-		return slices.DeleteFunc(b.Dump(t), func(x *ir.OwnTable) bool { return slices.Contains(ourScope.Own, x.Name) })
+		return slices.DeleteFunc(slices.Clone(b.Dump(t)), func(x *ir.OwnTable) bool { return slices.Contains(ourScope.Own, x.Name) })
 	}
 	before := foreign()
 	if len(before) != len(others()) {
