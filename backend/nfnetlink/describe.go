@@ -55,7 +55,7 @@ type loaded struct {
 
 // describer is a walk over a rule's expressions.
 type describer struct {
-	v6    bool
+	v6 bool
 	// exact tells that the text must say all that the rule does; see Reader. Else it is
 	// for people.
 	exact bool
