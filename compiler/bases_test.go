@@ -88,6 +88,16 @@ func TestBasesOfSeveralRulesets(t *testing.T) {
 	if d := cmp.Diff(bases.Priority, twice.Priority); d != "" {
 		t.Error(d)
 	}
+	var short, all bytes.Buffer
+	if err := again.WriteText(&short, compiler.TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.WriteText(&all, compiler.TextOptions{All: true}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(short.String(), "hook ipv4") || !strings.Contains(all.String(), "hook ipv4 input") {
+		t.Errorf("a plan that changes nothing:\n%s\nand with all:\n%s", short.String(), all.String())
+	}
 	for _, h := range again.Timelines {
 		for _, c := range h.Chains {
 			if c.Change != timeline.Stays {

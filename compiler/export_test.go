@@ -6,6 +6,7 @@ import (
 	"hookline/compiler/ir"
 	"hookline/compiler/nftables"
 	"hookline/compiler/recognize"
+	"hookline/compiler/timeline"
 	"hookline/dsl/diag"
 )
 
@@ -74,12 +75,18 @@ func PlaceBases(programs []*Program, snap *ir.Snapshot, opt PlanOptions) (*Plan,
 	after.Own = nil
 	if !opt.Remove {
 		after.Own = tables
-		pl.plan.Transaction.NFT = []ir.NFTOp{{Do: ir.NFTAddTable}}
 		for _, t := range tables {
 			after.NFTTables = append(after.NFTTables, t.Summary())
 		}
 	}
 	pl.timelines(snap.State, after)
+	for _, h := range pl.plan.Timelines {
+		for _, c := range h.Chains {
+			if c.Change != timeline.Stays {
+				pl.plan.Transaction.NFT = []ir.NFTOp{{Do: ir.NFTAddTable}}
+			}
+		}
+	}
 	pl.plan.Planned = after
 	return pl.plan, out
 }

@@ -126,8 +126,15 @@ func hookLines(h timeline.Hook) []hookLine {
 // hookTitle names a hook.
 func hookTitle(h timeline.Hook) string { return diag.Visible(h.Stack + " " + h.Hook) }
 
+// showsHooks tells whether the timelines are worth their lines: not where nothing is
+// to be done and nothing is wrong.
+func (p *Plan) showsHooks() bool { return !p.Empty() || p.Diags.HasErrors() }
+
 // hooks prints the timelines.
 func (t *textWriter) hooks() {
+	if !t.plan.showsHooks() && !t.opt.All {
+		return
+	}
 	for _, h := range t.plan.Timelines {
 		t.printf("\n%s\n", t.paint(bold, "hook "+hookTitle(h)))
 		for _, l := range hookLines(h) {
@@ -147,6 +154,9 @@ func (t *textWriter) hooks() {
 // which something of ours changes, without remarks.
 func (p *Plan) markdownHooks(b *strings.Builder, detail int) {
 	hidden := 0
+	if !p.showsHooks() {
+		return
+	}
 	for _, h := range p.Timelines {
 		lines := hookLines(h)
 		changed := false

@@ -8,6 +8,12 @@
 // which docs/field-tests.md is made. Out: want/VARIANT/, compared byte for byte: the plan,
 // the transaction, the predicted state of what changes, or the diagnostics.
 //
+// VARIANT is nft or legacy for the two variants of iptables, and native for the nft
+// backend: then the folder holds an `nft -j` listing, with the saves of iptables-nft
+// as far as iptables prints them, and native.nft.gz, the text of those tables that
+// iptables does not print. Where native rules stand in a table of iptables, the
+// folder before holds the saves of before they came.
+//
 // For every scenario and variant the runner also checks that planning the
 // predicted state again is empty, that foreign rules keep their bytes and their
 // order but for those that the plan collects, and, in a private network namespace, that the real tools load the

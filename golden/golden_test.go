@@ -36,6 +36,12 @@ var variants = []struct {
 	variant ir.Variant
 }{{"nft", ir.IptablesNFT}, {"legacy", ir.IptablesLegacy}}
 
+// backends are the variants and what is planned for tables of our own.
+var backends = append(slices.Clone(variants), struct {
+	folder  string
+	variant ir.Variant
+}{"native", ir.NFT})
+
 func TestScenarios(t *testing.T) {
 	dirs, err := filepath.Glob("scenarios/*")
 	if err != nil {
@@ -50,7 +56,7 @@ func TestScenarios(t *testing.T) {
 				t.Errorf("a scenario says in its README.md what it shows: %v", err)
 			}
 			ran := 0
-			for _, v := range variants {
+			for _, v := range backends {
 				in := filepath.Join(dir, "in", v.folder)
 				if _, err := os.Stat(in); err != nil {
 					continue
@@ -62,13 +68,13 @@ func TestScenarios(t *testing.T) {
 				})
 			}
 			if ran == 0 {
-				t.Error("the scenario has no in/nft and no in/legacy")
+				t.Error("the scenario has no in/nft, no in/legacy and no in/native")
 			}
 		})
 	}
 }
 
-// scenario is one folder on one variant.
+// scenario is one folder on one backend.
 type scenario struct {
 	dir, in, want string
 	variant       ir.Variant
@@ -153,6 +159,9 @@ func (s *scenario) compile(t *testing.T, list *diag.List) []*compiler.Program {
 	docs, l := dsl.Parse(s.file(t, "ruleset.yaml"))
 	list.Append(l)
 	opt := compiler.CompileOptions{Facts: snap.Facts, ReadFile: s.beside}
+	if s.variant == ir.NFT {
+		opt.Backend = string(ir.NFT)
+	}
 	if _, err := os.Stat(filepath.Join(s.dir, "values.yaml")); err == nil {
 		entries, l := dsl.ParseValues(s.file(t, "values.yaml"))
 		list.Append(l)
@@ -205,6 +214,9 @@ func (s *scenario) text(t *testing.T, p *compiler.Plan) string {
 
 func transaction(t *testing.T, p *compiler.Plan) string {
 	t.Helper()
+	if p.Variant == ir.NFT {
+		return script(t, p)
+	}
 	scripts, err := iptables.Render(p.Transaction, p.Variant)
 	if err != nil {
 		t.Fatal(err)
@@ -222,6 +234,9 @@ func transaction(t *testing.T, p *compiler.Plan) string {
 
 // predicted prints the chains that the transaction touches as they will stand.
 func predicted(p *compiler.Plan) string {
+	if p.Variant == ir.NFT {
+		return predictedOwn(p)
+	}
 	var b strings.Builder
 	touched := map[ir.ChainKey]bool{}
 	for _, blk := range p.Transaction.Blocks {
@@ -298,7 +313,11 @@ func (s *scenario) again(t *testing.T, programs []*compiler.Program, plan *compi
 	if keys := plan.LeavesForeign(); len(keys) > 0 {
 		t.Errorf("foreign rules are lost, changed or out of order in %v", keys)
 	}
-	s.goes(t, plan)
+	if s.variant == ir.NFT {
+		s.againNative(t, plan)
+	} else {
+		s.goes(t, plan)
+	}
 	next := *s.snap
 	next.State = plan.Planned
 	second := compiler.NewPlan(programs, &next, compiler.PlanOptions{})
@@ -314,6 +333,10 @@ func (s *scenario) again(t *testing.T, programs []*compiler.Program, plan *compi
 // transaction, and compares what they then print with the prediction.
 func (s *scenario) replay(t *testing.T, programs []*compiler.Program, plan *compiler.Plan) {
 	t.Helper()
+	if s.variant == ir.NFT {
+		s.replayNative(t, programs, plan)
+		return
+	}
 	ns := netns.ForTest(t)
 	ctx := context.Background()
 	s.load(t, ns)
@@ -385,7 +408,7 @@ func (s *scenario) sameSets(t *testing.T, planned, after *ir.State) {
 
 func (s *scenario) read(t *testing.T, session backend.Session, programs []*compiler.Program) *ir.Snapshot {
 	t.Helper()
-	snap, err := session.Snapshot(context.Background(), ir.Scope{All: true, AllSets: true, SetGlobs: compiler.SetGlobs(programs, nil)})
+	snap, err := session.Snapshot(context.Background(), ir.Scope{All: true, AllSets: true, SetGlobs: compiler.SetGlobs(programs, nil), Own: compiler.OwnTables(programs)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,8 +419,14 @@ func (s *scenario) read(t *testing.T, session backend.Session, programs []*compi
 func (s *scenario) load(t *testing.T, ns *netns.NS) {
 	t.Helper()
 	kind := strings.TrimPrefix(string(s.variant), "iptables-")
+	in := s.in
+	if _, err := os.Stat(filepath.Join(in, "before")); err == nil {
+		// The saves cannot say what stands in a table with native rules: those of before
+		// those rules came do, and native.nft.gz adds them.
+		in = filepath.Join(in, "before")
+	}
 	feed := func(name string, argv ...string) {
-		text, err := os.ReadFile(filepath.Join(s.in, name))
+		text, err := os.ReadFile(filepath.Join(in, name))
 		if os.IsNotExist(err) {
 			return
 		}

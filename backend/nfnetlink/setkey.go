@@ -177,8 +177,15 @@ func (p keyPart) read(b []byte) ir.Value {
 	return v
 }
 
-// plainName tells that there is nothing behind the NUL of an interface's name.
-func plainName(b []byte) bool { return b[15] == 0 && len(bytes.Trim(b[len(Cut(b)):], "\x00")) == 0 }
+// plainName tells that a key is the name of an interface as nft writes one: nothing
+// stands behind its NUL, and it needs no quotes inside of quotes.
+func plainName(b []byte) bool {
+	name := Cut(b)
+	if len(name) == 0 || len(name) > 15 || len(bytes.Trim(b[len(name):], "\x00")) > 0 {
+		return false
+	}
+	return !bytes.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '*' || r == '\\' })
+}
 
 // after is the key behind one, as a number; false behind the last one.
 func after(key []byte) ([]byte, bool) {

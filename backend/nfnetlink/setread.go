@@ -17,144 +17,60 @@ import (
 // errStrange is an element that hookline never writes and could not take out again.
 var errStrange = errors.New("an element that hookline never writes")
 
-// setInfo is what a listing says of a set.
-type setInfo struct {
-	name                     string
-	flags, keyType, policy   uint32
-	keyLen, size             uint32
-	timeout                  uint64 // in milliseconds
-	fields                   []uint32
-	data, exprs, hasCount    bool
-	count                    int
-	anonymous, unknownObject bool
-}
-
-// OwnSets reads the named sets of a table with all their elements. wanted are the
-// sets as they are to be, or nil: one that stands exactly so gets the wanted
-// elements themselves, which the kernel is asked for one by one then; that is
-// faster than a listing. What is told is always what the kernel says.
+// OwnSet reads a named set with all its elements. want is the set as it is to be,
+// or nil: the kernel is asked for its elements one by one then, which is faster than
+// a listing. One that stands exactly so gets the wanted elements themselves. What is
+// told is always what the kernel says.
 //
-// ErrInterrupted says that the ruleset changed meanwhile.
-func (k *Conn) OwnSets(kind ir.TableKind, table string, wanted []*ir.OwnSet) ([]*ir.OwnSet, error) {
-	infos, err := k.setInfos(kind, table)
+// ErrInterrupted says that the ruleset changed meanwhile; what several requests say
+// is of one state only if the generation before and after is the same.
+func (k *Conn) OwnSet(kind ir.TableKind, info *Set, want *ir.OwnSet) (*ir.OwnSet, error) {
+	s := info.own(want)
+	if s.Foreign != "" {
+		return s, nil
+	}
+	err := k.ownElements(kind, info, s, want)
+	if errors.Is(err, errStrange) {
+		s.Foreign, s.Type, s.Elements, s.Counted = "a set with "+errStrange.Error(), nil, nil, max(info.Count, 0)
+		return s, nil
+	}
 	if err != nil {
-		return nil, fmt.Errorf("listing the sets of %s %s: %w", kind, table, err)
+		return nil, fmt.Errorf("listing the set %s of %s %s: %w", info.Name, kind, info.Table, err)
 	}
-	var out []*ir.OwnSet
-	for i := range infos {
-		info := &infos[i]
-		if info.flags&unix.NFT_SET_ANONYMOUS != 0 {
-			continue
-		}
-		var want *ir.OwnSet
-		if n := slices.IndexFunc(wanted, func(w *ir.OwnSet) bool { return w.Name == info.name }); n >= 0 {
-			want = wanted[n]
-		}
-		s := info.set(want)
-		if s.Foreign == "" {
-			err = k.elements(kind, table, info, s, want)
-		}
-		if errors.Is(err, errStrange) {
-			s.Foreign, s.Type, s.Elements, s.Counted = "a set with "+errStrange.Error()+"s", nil, nil, info.count
-			err = nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("listing the set %s of %s %s: %w", info.name, kind, table, err)
-		}
-		out = append(out, s)
-	}
-	return out, nil
+	return s, nil
 }
 
-func (k *Conn) setInfos(kind ir.TableKind, table string) ([]setInfo, error) {
-	var out []setInfo
-	err := k.stream(unix.NFT_MSG_GETSET, ProtoOf(kind), netlink.Dump, AppendAttr(nil, unix.NFTA_SET_TABLE, CString(table)), func(b []byte) error {
-		info, err := readSetInfo(b)
-		out = append(out, info)
-		return err
-	})
-	return out, err
-}
-
-func readSetInfo(b []byte) (setInfo, error) {
-	var s setInfo
-	err := EachAttr(b, func(typ uint16, data []byte) error {
-		switch typ {
-		case unix.NFTA_SET_NAME:
-			s.name = string(Cut(data))
-		case unix.NFTA_SET_FLAGS:
-			s.flags = Uint32(data)
-		case unix.NFTA_SET_KEY_TYPE:
-			s.keyType = Uint32(data)
-		case unix.NFTA_SET_KEY_LEN:
-			s.keyLen = Uint32(data)
-		case unix.NFTA_SET_DATA_TYPE, unix.NFTA_SET_OBJ_TYPE:
-			s.data = true
-		case nftaSetExpr, nftaSetExpressions:
-			s.exprs = true
-		case unix.NFTA_SET_TIMEOUT:
-			s.timeout = Uint64(data)
-		case nftaSetCount:
-			s.count, s.hasCount = int(Uint32(data)), true
-		case unix.NFTA_SET_DESC:
-			return EachAttr(data, func(typ uint16, data []byte) error {
-				switch typ {
-				case unix.NFTA_SET_DESC_SIZE:
-					s.size = Uint32(data)
-				case nftaDescConcat:
-					return EachAttr(data, func(_ uint16, data []byte) error {
-						return EachAttr(data, func(_ uint16, data []byte) error {
-							s.fields = append(s.fields, Uint32(data))
-							return nil
-						})
-					})
-				}
-				return nil
-			})
-		}
-		return nil
-	})
-	return s, err
-}
-
-// Attributes and flags of sets that are never ours.
-const (
-	nftaSetExpr        = 17
-	nftaSetExpressions = 18
-	setEval            = 0x20
-)
-
-// set is the set without its elements. The kernel keeps addresses and prefixes in
+// own is the set without its elements. The kernel keeps addresses and prefixes in
 // the same way; the wanted set says which they are.
-func (i *setInfo) set(want *ir.OwnSet) *ir.OwnSet {
-	s := &ir.OwnSet{Name: i.name, Counted: -1, Interval: i.flags&unix.NFT_SET_INTERVAL != 0, Timeouts: i.flags&unix.NFT_SET_TIMEOUT != 0, Timeout: uint32(i.timeout / 1000)}
+func (i *Set) own(want *ir.OwnSet) *ir.OwnSet {
+	s := &ir.OwnSet{Name: i.Name, Counted: -1, Interval: i.Flags&unix.NFT_SET_INTERVAL != 0, Timeouts: i.Flags&unix.NFT_SET_TIMEOUT != 0, Timeout: uint32(i.Timeout / 1000)}
 	known := uint32(unix.NFT_SET_INTERVAL | unix.NFT_SET_TIMEOUT | setConcat)
-	s.Type, s.Family = i.fieldsOf(s.Interval)
+	s.Type, s.Family = i.ownType(s.Interval)
 	key := setKey{}
 	if s.Type != nil {
 		key = keyOf(s)
 	}
-	plain := s.Type != nil && i.flags&^known == 0 && !i.data && !i.exprs && i.size == 0 && i.timeout%1000 == 0 && i.timeout/1000 <= 1<<32-1 &&
-		int(i.keyLen) == key.size && key.number() == i.keyType && (i.flags&setConcat != 0) == key.ranges
-	for n := 0; plain && n < len(i.fields); n++ {
-		plain = n < len(key.parts) && int(i.fields[n]) == key.parts[n].size
+	plain := s.Type != nil && i.Flags&^known == 0 && i.DataType == 0 && !i.Object && !i.Exprs && i.Room == 0 && i.Timeout%1000 == 0 && i.Timeout/1000 <= 1<<32-1 &&
+		int(i.KeyLen) == key.size && key.number() == i.KeyType && (i.Flags&setConcat != 0) == key.ranges
+	for n := 0; plain && n < len(i.Fields); n++ {
+		plain = n < len(key.parts) && int(i.Fields[n]) == key.parts[n].size
 	}
 	if !plain {
-		s.Foreign, s.Type, s.Family, s.Counted = i.describe(), nil, 0, i.count
+		s.Foreign, s.Type, s.Family, s.Counted = i.describe(), nil, 0, max(i.Count, 0)
 		return s
 	}
-	if want != nil && want.Foreign == "" && want.Family == s.Family && want.Interval == s.Interval && keyOf(want).number() == i.keyType {
+	if want != nil && want.Foreign == "" && want.Family == s.Family && want.Interval == s.Interval && keyOf(want).number() == i.KeyType {
 		s.Type = want.Type
 	}
 	return s
 }
 
-// fieldsOf are the fields of the language that the key's type can be for.
-func (i *setInfo) fieldsOf(interval bool) (ir.SetType, ir.Family) {
+// ownType are the fields of the language that the key's type can be for.
+func (i *Set) ownType(interval bool) (ir.SetType, ir.Family) {
 	var t ir.SetType
 	var family ir.Family
 	var types []uint32
-	for n := i.keyType; n != 0; n >>= typeBits {
+	for n := i.KeyType; n != 0; n >>= typeBits {
 		types = append(types, n&(1<<typeBits-1))
 	}
 	slices.Reverse(types)
@@ -194,37 +110,39 @@ func (i *setInfo) fieldsOf(interval bool) (ir.SetType, ir.Family) {
 }
 
 // describe says what a set is that hookline never makes.
-func (i *setInfo) describe() string {
-	words := []string{fmt.Sprintf("a set with keys of nft's type %d", i.keyType)}
-	if i.data {
+func (i *Set) describe() string {
+	words := []string{fmt.Sprintf("a set with keys of nft's type %d", i.KeyType)}
+	if i.DataType != 0 || i.Object {
 		words = []string{"a map"}
 	}
-	if i.exprs {
+	if i.Exprs {
 		words = append(words, "statements for each element")
 	}
-	if i.size != 0 {
-		words = append(words, fmt.Sprintf("room for %d elements", i.size))
+	if i.Room != 0 {
+		words = append(words, fmt.Sprintf("room for %d elements", i.Room))
 	}
-	return strings.Join(append(words, fmt.Sprintf("flags 0x%x", i.flags)), ", ")
+	return strings.Join(append(words, fmt.Sprintf("flags 0x%x", i.Flags)), ", ")
 }
 
-// elements fills in a set's elements.
-func (k *Conn) elements(kind ir.TableKind, table string, info *setInfo, s, want *ir.OwnSet) error {
-	if want != nil && want.SameShape(s) && info.hasCount && len(want.Elements) >= fewElements {
-		same, err := k.standsAs(kind, table, info, want)
-		if err != nil {
+// ownElements fills in a set's elements.
+func (k *Conn) ownElements(kind ir.TableKind, info *Set, s, want *ir.OwnSet) error {
+	if info.Count == 0 {
+		s.Elements = []ir.Element{}
+		return nil
+	}
+	if want != nil && want.SameShape(s) && info.Count >= fewElements && len(want.Elements) >= fewElements {
+		list, known, err := k.askFor(kind, info, want)
+		if known || err != nil {
+			s.Elements = list
 			return err
 		}
-		if same {
-			s.Elements = want.Elements
-			return nil
-		}
 	}
-	return k.walk(kind, table, s)
+	return k.walk(kind, info.Table, s)
 }
 
-// fewElements is how many a listing gives in one message or two.
-const fewElements = 2048
+// fewElements is how many a listing gives in a few messages: to list them is as fast
+// as to ask for them.
+const fewElements = 4096
 
 // rawElement is an element as a listing has it. The bytes are pieces of the message.
 type rawElement struct {
@@ -248,7 +166,7 @@ func eachElement(b []byte, f func(*rawElement) error) error {
 				switch typ {
 				case unix.NFTA_SET_ELEM_KEY:
 					e.key = Value(data)
-				case nftaElemKeyEnd:
+				case setElemKeyEnd:
 					e.keyEnd = Value(data)
 				case unix.NFTA_SET_ELEM_FLAGS:
 					flags := Uint32(data)

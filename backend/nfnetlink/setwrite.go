@@ -13,11 +13,7 @@ import (
 
 // Numbers of nf_tables that golang.org/x/sys does not have.
 const (
-	nftaSetUserData   = 13
-	nftaSetCount      = 20
-	nftaDescConcat    = 2
 	nftaFieldLen      = 1
-	nftaElemKeyEnd    = 10
 	setConcat         = 0x80
 	elemIntervalEnd   = 1
 	udataKeyByteOrder = 0
@@ -167,14 +163,14 @@ func appendSet(b []byte, o *ir.NFTOp, id int) []byte {
 		order = hostEndian
 	}
 	if len(key.parts) == 1 {
-		b = AppendAttr(b, nftaSetUserData, append([]byte{udataKeyByteOrder, 4}, nativeBytes(uint32(order))...))
+		b = AppendAttr(b, unix.NFTA_SET_USERDATA, append([]byte{udataKeyByteOrder, 4}, nativeBytes(uint32(order))...))
 	}
 	if key.ranges {
 		var fields []byte
 		for _, p := range key.parts {
 			fields = AppendAttr(fields, unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, AppendAttr(nil, nftaFieldLen, Bytes32(uint32(p.size))))
 		}
-		b = AppendAttr(b, unix.NFTA_SET_DESC|unix.NLA_F_NESTED, AppendAttr(nil, nftaDescConcat|unix.NLA_F_NESTED, fields))
+		b = AppendAttr(b, unix.NFTA_SET_DESC|unix.NLA_F_NESTED, AppendAttr(nil, setDescConcat|unix.NLA_F_NESTED, fields))
 	}
 	return b
 }
@@ -222,7 +218,7 @@ func (k setKey) element(b []byte, e *ir.Element, full bool) []byte {
 	at := begin()
 	b = k.appendKey(b, unix.NFTA_SET_ELEM_KEY, e, false)
 	if k.ranges {
-		b = k.appendKey(b, nftaElemKeyEnd, e, true)
+		b = k.appendKey(b, setElemKeyEnd, e, true)
 	}
 	open := false
 	var stop []byte

@@ -49,6 +49,7 @@ func DiffSets(live, want *ir.OwnTable) *SetDiff {
 			out.steps(want, d)
 		}
 	}
+	byNetlink(live, want, out.Before)
 	if live == nil {
 		return out
 	}

@@ -250,6 +250,27 @@ func TestWhatIsNotKnownIsSaid(t *testing.T) {
 	}
 }
 
+// TestSharedPriorityIsTold: a chain of ours that shares a priority stays where it is,
+// with a warning that names the other one; one that is placed anew never shares.
+func TestSharedPriorityIsTold(t *testing.T) {
+	h := host(t, []string{"inet site in filter input 3", "inet hookline-site filter-INPUT filter input 3"})
+	_, list := timeline.Place(h, []*timeline.Wanted{want(t, "site", "filter", "INPUT", "", "")})
+	if !list.Has(diag.SharedPriority) || list.HasErrors() || !strings.Contains(report(timeline.Placed{}, list), "inet site in") {
+		t.Errorf("%v", report(timeline.Placed{}, list))
+	}
+	h = host(t, []string{"inet site in filter input 0"})
+	if p, list := timeline.Place(h, []*timeline.Wanted{want(t, "site", "filter", "INPUT", "", "")}); list.Len() > 0 || p[0].Priority == 0 {
+		t.Errorf("%+v, %v", p, report(timeline.Placed{}, list))
+	}
+	// A chain that packets of ours never enter is no neighbour.
+	w := want(t, "site", "filter", "INPUT", "", "")
+	w.Table.Kind = ir.IP6
+	h = host(t, []string{"ip site in filter input 0"})
+	if p, list := timeline.Place(h, []*timeline.Wanted{w}); list.Len() > 0 || p[0].Priority != 0 {
+		t.Errorf("%+v, %v", p, report(timeline.Placed{}, list))
+	}
+}
+
 // TestSeveral: our own chains at one hook stand as iptables orders its tables, also
 // those of several rulesets, and references between rulesets hold.
 func TestSeveral(t *testing.T) {

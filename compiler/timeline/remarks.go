@@ -71,11 +71,11 @@ func (h *Host) CanDrop(c *Chain) string {
 		if c.drops && len(out) == 0 {
 			out = append(out, "it holds a rule that drops or rejects")
 		}
-		if c.Rules > 0 && len(out)+len(c.Users) == 0 {
+		if c.Rules != 0 && len(out)+len(c.Users) == 0 {
 			out = append(out, "what its rules do is not known")
 		}
 	case strings.HasPrefix(c.Program, OfRuleset), c.Program == "":
-		if c.Rules > 0 && len(out) == 0 {
+		if c.Rules != 0 && len(out) == 0 {
 			out = append(out, "what its rules do is not known")
 		}
 	default:

@@ -14,13 +14,16 @@ func (h *Host) users(x *Chain) {
 		f = ir.IPv6
 	}
 	k := ir.ChainKey{Family: f, Table: x.Table, Chain: x.Name}
+	if x.Rules == 0 {
+		return // nobody has rules in it
+	}
 	if h.State == nil || h.Attribution == nil {
 		x.Unread = "the tables of iptables were not read"
 		return
 	}
 	table := h.State.Table(f, x.Table)
 	c, err := h.State.Lookup(k)
-	if err == nil && table.Chain(x.Name) == nil && x.Rules > 0 {
+	if err == nil && table.Chain(x.Name) == nil {
 		x.Unread = "its rules were not read" // nftables knows of the table, and the read of iptables does not
 	}
 	if err != nil {
