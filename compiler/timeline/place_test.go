@@ -67,7 +67,9 @@ func host(t testing.TB, bases []string, rules ...string) *timeline.Host {
 		}
 		c.Rules = append(c.Rules, rule)
 	}
-	fields := func(f ir.Family, r *ir.Rule) recognize.Fields { return recognize.FromSpec(xtables.DecodeRule(r, f), r.Text) }
+	fields := func(f ir.Family, r *ir.Rule) recognize.Fields {
+		return recognize.FromSpec(xtables.DecodeRule(r, f), r.Text)
+	}
 	h.Attribution = recognize.New(h.Catalogue, fields).State(h.State)
 	return h
 }
