@@ -297,4 +297,3 @@ func (p *problem) bind(i, k int, r *Ref, after bool) {
 		n.behind, n.ahead = n.behind || after, n.ahead || !after
 	}
 }
-
