@@ -162,7 +162,7 @@ func (pl *planner) acceptsNotFinal(hooks []timeline.Hook) {
 			if d == nil {
 				d = pl.diags().Warnf(diag.AcceptNotFinal, pl.baseSpan(r.Chain), "what %s accepts at %s can still be dropped: an accept ends our base chain and not the hook",
 					r.Chain.Name, h.Hook)
-				d.WithHelp("%s", acceptHelp(r.Others))
+				d.WithHelp("allow it in the program that drops too")
 				found[k], named[k] = d, map[string]bool{}
 			}
 			for _, o := range r.Others {
@@ -174,16 +174,6 @@ func (pl *planner) acceptsNotFinal(hooks []timeline.Hook) {
 			}
 		}
 	}
-}
-
-// acceptHelp is the way out where later base chains can drop: one of iptables is no
-// later one if ours are jumps in it.
-func acceptHelp(later []*timeline.Chain) string {
-	help := "allow it in the program that drops too"
-	if slices.ContainsFunc(later, func(c *timeline.Chain) bool { return c.Program != timeline.Iptables }) {
-		return help + ": its base chain runs on every backend"
-	}
-	return help + ", or use the iptables backends, where ours are jumps in the chain that drops, and an ACCEPT in front ends it"
 }
 
 // baseSpan is the first anchor in a base chain of ours.
