@@ -9,6 +9,7 @@ import (
 
 	"hookline/backend"
 	"hookline/backend/iptables"
+	"hookline/backend/nft"
 	"hookline/compiler/ir"
 	"hookline/dsl/diag"
 )
@@ -25,15 +26,28 @@ type Backend struct {
 	mu         sync.Mutex
 	state      *ir.State
 	generation uint32
+	handle     uint64 // the last one that a rule got; nft
 }
 
 var _ backend.Backend = (*Backend)(nil)
 
-// New makes a host of a variant of iptables that holds a state. The state must
-// say of every family that it lists everything that the host is to hold; it is
-// not changed.
+// New makes a host of a variant that holds a state. The state must say of every
+// family that it lists everything that the host is to hold; it is not changed. On a
+// host of nft, Own are the tables of everybody: a snapshot shows those that the scope
+// names.
 func New(variant ir.Variant, state *ir.State) *Backend {
-	return &Backend{variant: variant, state: state, generation: 1}
+	b := &Backend{variant: variant, generation: 1}
+	b.hold(state)
+	return b
+}
+
+// hold takes a state in; the rules of its tables of nftables get handles.
+func (b *Backend) hold(state *ir.State) {
+	if b.variant == ir.NFT {
+		state = state.Clone()
+		b.giveHandles(state)
+	}
+	b.state = state
 }
 
 // State is what the host holds now.
@@ -47,15 +61,18 @@ func (b *Backend) State() *ir.State {
 func (b *Backend) Replace(state *ir.State) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.state = state
+	b.hold(state)
 	b.generation++
 }
 
 // Variant is the kind of tables that the host has.
 func (b *Backend) Variant() ir.Variant { return b.variant }
 
-// Render writes a transaction as the backend for iptables does.
+// Render writes a transaction as the backend of the variant does.
 func (b *Backend) Render(tx ir.Transaction) ([]backend.Script, error) {
+	if b.variant == ir.NFT {
+		return nft.Render(tx)
+	}
 	return iptables.Render(tx, b.variant)
 }
 
@@ -81,6 +98,10 @@ func (s *session) Snapshot(ctx context.Context, scope ir.Scope) (*ir.Snapshot, e
 	}
 	s.host.mu.Lock()
 	defer s.host.mu.Unlock()
+	if s.host.variant == ir.NFT {
+		state := viewNFT(s.host.state, scope)
+		return &ir.Snapshot{Variant: ir.NFT, Scope: scope, State: state, Generation: s.host.generation, NFTNames: names(state)}, nil
+	}
 	snap := &ir.Snapshot{Variant: s.host.variant, Scope: scope, State: view(s.host.state, scope, s.host.variant)}
 	if s.host.variant != ir.IptablesLegacy {
 		snap.Generation = s.host.generation
@@ -96,6 +117,12 @@ func (s *session) Check(ctx context.Context, script backend.Script) error {
 	}
 	if script.Sets {
 		return nil
+	}
+	if s.host.variant == ir.NFT {
+		s.host.mu.Lock()
+		defer s.host.mu.Unlock()
+		_, err := s.predictNFT(script)
+		return err
 	}
 	tx, err := s.read(script)
 	if err != nil {
@@ -125,6 +152,9 @@ func (s *session) Apply(ctx context.Context, script backend.Script) error {
 		if state := b.BeforeApply(b.State()); state != nil {
 			b.Replace(state)
 		}
+	}
+	if b.variant == ir.NFT {
+		return s.applyNFT(script)
 	}
 	tx, syntax := s.read(script)
 	b.mu.Lock()

@@ -45,6 +45,40 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+// TestNFTConformance runs the suite for tables of ours in nftables.
+func TestNFTConformance(t *testing.T) {
+	backendtest.RunNFT(t, func(t *testing.T) backendtest.NFTHost {
+		b := fake.New(ir.NFT, &ir.State{Families: ir.Families, SetsRead: true})
+		return backendtest.NFTHost{
+			Backend: b,
+			Load: func(t *testing.T, tables []*ir.OwnTable) {
+				b.Replace(&ir.State{Families: ir.Families, SetsRead: true, Own: tables, Tables: iptablesOf(tables)})
+			},
+			Dump: func(t *testing.T) []*ir.OwnTable { return b.State().Own },
+		}
+	})
+}
+
+// iptablesOf are the tables that iptables would show, too.
+func iptablesOf(tables []*ir.OwnTable) []*ir.Table {
+	var out []*ir.Table
+	for _, t := range tables {
+		if t.Kind != ir.IP || ir.BuiltinChains(t.Name) == nil {
+			continue
+		}
+		x := &ir.Table{Family: ir.IPv4, Name: t.Name}
+		for _, c := range t.Chains {
+			n := &ir.Chain{Name: c.Name, Read: true}
+			for range c.Rules {
+				n.Rules = append(n.Rules, &ir.Rule{Text: "-j ACCEPT"})
+			}
+			x.Chains = append(x.Chains, n)
+		}
+		out = append(out, x)
+	}
+	return out
+}
+
 // script is a restore text without origins.
 func script(text string) backend.Script { return backend.Script{Family: ir.IPv4, Text: text} }
 

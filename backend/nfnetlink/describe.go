@@ -1,8 +1,8 @@
 package nfnetlink
 
 import (
+	"encoding/binary"
 	"fmt"
-	"math"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -48,9 +48,13 @@ type loaded struct {
 	n      int    // bytes
 	mask   []byte // of the last bitwise expression
 	masked bool
+	set    []byte // of the last bitwise expression: the bits that it turns over
 	used   bool
 	data   []byte // of an immediate value
 	from   string // `>= from` was said of it
+	// A piece of a packet as it came, and where it stands.
+	payload      bool
+	base, offset uint32
 }
 
 // describer is a walk over a rule's expressions.
@@ -62,23 +66,36 @@ type describer struct {
 	// inet tells that the table has packets of both families; v6 is then what the rule
 	// has found out, and net whether it has.
 	inet, net bool
+	// ether tells that the rule has made sure of an Ethernet header.
+	ether bool
 	// anonymous finds a set that is a part of the rule; exact only.
 	anonymous func(name string) (*Set, []Range)
 	// data are the attributes of the expression at hand.
 	data  []byte
 	index int
-	proto uint8 // the transport protocol that was compared
-	// protoSaid is the number, from 1, of the statement in out that says no more than
-	// which protocol: nft leaves it out ahead of that protocol's fields.
-	protoSaid int
-	regs      map[uint32]*loaded // by 32-bit word
-	order     []uint32
-	out       []Statement
+	proto uint8              // the transport protocol that was compared
+	regs  map[uint32]*loaded // by 32-bit word
+	order []uint32
+	out   []Statement
+	// implies says of each statement in out what it is besides.
+	implies []implied
 }
+
+// implied is what a statement says that nft leaves out ahead of a field of the
+// header that it names.
+type implied uint8
+
+const (
+	impliedNone     implied = iota
+	impliedFamily           // meta nfproto
+	impliedProtocol         // meta l4proto, ip protocol
+	impliedEther            // meta iiftype ether
+)
 
 // say adds a statement that began with expression first.
 func (d *describer) say(text string, first int) {
 	d.out = append(d.out, Statement{text, first, d.index})
+	d.implies = append(d.implies, impliedNone)
 }
 
 // word is the number of the 32-bit word that a register begins with: 1 to 4 are
@@ -115,7 +132,7 @@ func (d *describer) take(reg []byte) *loaded {
 	w := word(Uint32(reg))
 	l := d.regs[w]
 	if l == nil {
-		return &loaded{text: nfttext.Unknown("register"), first: d.index}
+		return &loaded{text: d.unknown("register", reg), first: d.index}
 	}
 	fresh := !l.used
 	l.used = true
@@ -131,6 +148,10 @@ func (d *describer) take(reg []byte) *loaded {
 
 // step takes one expression.
 func (d *describer) step(name string, a *Attrs) {
+	if d.exact && !d.plain(name, a) {
+		d.strange(name, a)
+		return
+	}
 	switch name {
 	case "payload":
 		d.payload(a)
@@ -157,40 +178,50 @@ func (d *describer) step(name string, a *Attrs) {
 	case "dynset":
 		op := map[uint32]string{unix.NFT_DYNSET_OP_ADD: "add", unix.NFT_DYNSET_OP_UPDATE: "update", 2: "delete"}[Uint32(a[unix.NFTA_DYNSET_OP])]
 		key := d.take(a[unix.NFTA_DYNSET_SREG_KEY])
+		if d.exact {
+			d.say(d.unknown("dynset", append([]byte(key.text+" "), d.data...)), key.first)
+			return
+		}
 		d.say(fmt.Sprintf("%s @%s { %s }", op, Cut(a[unix.NFTA_DYNSET_SET_NAME]), key.text), key.first)
 	case "nat":
 		d.nat(a)
 	case "masq":
-		d.natTo("masquerade", nil, nil, a[unix.NFTA_MASQ_REG_PROTO_MIN], a[unix.NFTA_MASQ_REG_PROTO_MAX], a[unix.NFTA_MASQ_FLAGS])
+		d.natTo("masquerade", d.v6, nil, nil, a[unix.NFTA_MASQ_REG_PROTO_MIN], a[unix.NFTA_MASQ_REG_PROTO_MAX], a[unix.NFTA_MASQ_FLAGS])
 	case "redir":
-		d.natTo("redirect", nil, nil, a[unix.NFTA_REDIR_REG_PROTO_MIN], a[unix.NFTA_REDIR_REG_PROTO_MAX], a[unix.NFTA_REDIR_FLAGS])
+		d.natTo("redirect", d.v6, nil, nil, a[unix.NFTA_REDIR_REG_PROTO_MIN], a[unix.NFTA_REDIR_REG_PROTO_MAX], a[unix.NFTA_REDIR_FLAGS])
 	case "byteorder":
 		d.byteorder(a)
 	case "reject":
 		first := d.index
 		if Uint32(a[unix.NFTA_REJECT_TYPE]) == unix.NFT_REJECT_TCP_RST {
-			first = d.impliedProtocol()
+			first = d.takeBack(impliedProtocol)
 		}
-		d.say(reject(a, d.v6), first)
-	case "numgen", "osf", "xfrm":
-		d.load(a[1], &loaded{text: nfttext.Unknown(name), n: 4})
+		d.say(d.reject(a), first)
+	case "tproxy":
+		d.tproxy(a)
+	case "numgen":
+		d.numgen(a)
+	case "osf", "xfrm":
+		d.load(a[1], &loaded{text: d.unknown(name, d.data), n: 4})
 	case "hash":
 		d.take(a[1])
-		d.load(a[2], &loaded{text: nfttext.Unknown(name), n: 4})
+		d.load(a[2], &loaded{text: d.unknown(name, d.data), n: 4})
 	case "socket", "tunnel":
-		d.load(a[2], &loaded{text: nfttext.Unknown(name), n: 4})
+		d.load(a[2], &loaded{text: d.unknown(name, d.data), n: 4})
 	default:
-		d.say(simpleStatement(name, a), d.index)
+		d.say(d.simpleStatement(name, a), d.index)
 	}
 }
 
 // simpleStatement is an expression that is a statement by itself.
-func simpleStatement(name string, a *Attrs) string {
+func (d *describer) simpleStatement(name string, a *Attrs) string {
 	switch name {
 	case "counter", "notrack":
 		return name
 	case "match", "target":
-		return "xt " + name + " " + string(Cut(a[1]))
+		if !d.exact {
+			return "xt " + name + " " + string(Cut(a[1]))
+		}
 	case "limit":
 		return limit(a)
 	case "quota":
@@ -198,34 +229,67 @@ func simpleStatement(name string, a *Attrs) string {
 	case "log":
 		return logText(a)
 	}
-	return nfttext.Unknown(name)
+	return d.unknown(name, still(name, d.data))
 }
 
 func (d *describer) payload(a *Attrs) {
 	base, offset, n := Uint32(a[unix.NFTA_PAYLOAD_BASE]), Uint32(a[unix.NFTA_PAYLOAD_OFFSET]), Uint32(a[unix.NFTA_PAYLOAD_LEN])
-	text, as := payloadField(d.v6, d.proto, base, offset, n)
+	text, as := d.field(base, offset, n)
 	if reg := a[unix.NFTA_PAYLOAD_SREG]; reg != nil {
-		from := d.take(reg)
-		d.say(text+" set "+from.value(as), from.first)
+		d.payloadSet(a, reg, text, as)
 		return
 	}
-	l := &loaded{text: text, as: as, n: int(n)}
+	l := &loaded{text: text, as: as, n: int(n), base: base, offset: offset, payload: true}
 	first := d.index
-	if base == TransportHeader && !strings.HasPrefix(text, "@") {
-		first = d.impliedProtocol()
+	switch {
+	case strings.HasPrefix(text, "@"):
+	case base == TransportHeader:
+		first = d.takeBack(impliedProtocol)
+		if d.exact && d.inet && (as == valueICMP || as == valueICMPCode || as == valueICMPv6 || as == valueICMPv6Code) {
+			first = min(first, d.takeBack(impliedFamily))
+		}
+	case d.exact && base == NetworkHeader:
+		first = d.takeBack(impliedFamily)
+	case d.exact:
+		first = d.takeBack(impliedEther)
 	}
 	d.load(a[unix.NFTA_PAYLOAD_DREG], l)
 	l.first = first
 }
 
-// impliedProtocol takes back what was just said of the transport protocol: nft
-// says `tcp dport 80` alone. It returns the expression at which that began.
-func (d *describer) impliedProtocol() int {
-	if d.protoSaid == 0 || d.protoSaid != len(d.out) {
+// field names what stands at a place of a packet. An exact text uses a name only
+// where the rule has made sure of the header that it is of.
+func (d *describer) field(base, offset, n uint32) (string, valueType) {
+	text, as := payloadField(d.v6, d.proto, base, offset, n)
+	if !d.exact {
+		return text, as
+	}
+	sure := true
+	switch {
+	case base == 0:
+		sure = d.ether
+	case base == NetworkHeader:
+		sure = d.net || !d.inet
+	case d.proto == unix.IPPROTO_ICMP:
+		sure = !d.v6 && (d.net || !d.inet)
+	case d.proto == unix.IPPROTO_ICMPV6:
+		sure = d.v6
+	}
+	if !sure {
+		return fmt.Sprintf("@%s,%d,%d", PayloadBase(base), offset*8, n*8), valueBytes
+	}
+	return text, as
+}
+
+// takeBack takes back what was just said, if a field says as much: nft says `tcp
+// dport 80` alone. It returns the expression at which that began.
+func (d *describer) takeBack(what implied) int {
+	n := len(d.out) - 1
+	if n < 0 || d.implies[n] != what {
 		return d.index
 	}
-	first := d.out[len(d.out)-1].First
-	d.out, d.protoSaid = d.out[:len(d.out)-1], 0
+	first := d.out[n].First
+	d.out, d.implies = d.out[:n], d.implies[:n]
 	return first
 }
 
@@ -245,7 +309,7 @@ func (d *describer) meta(a *Attrs) {
 		d.say(text+" set "+from.value(as), from.first)
 		return
 	}
-	d.load(a[unix.NFTA_META_DREG], &loaded{text: text, as: as, n: as.size()})
+	d.load(a[unix.NFTA_META_DREG], &loaded{text: text, as: as, n: metaSize(key, as)})
 }
 
 func (d *describer) ct(a *Attrs) {
@@ -263,7 +327,7 @@ func (d *describer) ct(a *Attrs) {
 		d.say(text+" set "+from.value(as), from.first)
 		return
 	}
-	d.load(a[unix.NFTA_CT_DREG], &loaded{text: text, as: as, n: as.size()})
+	d.load(a[unix.NFTA_CT_DREG], &loaded{text: text, as: as, n: ctSize(key, as)})
 }
 
 // byteorder swaps the bytes of a number.
@@ -277,6 +341,9 @@ func (d *describer) byteorder(a *Attrs) {
 		out.as = valueHost
 	default:
 	}
+	if d.exact && (Uint32(a[byteorderLen]) != uint32(out.n) || Uint32(a[byteorderWidth]) != uint32(out.n)) {
+		out.text = d.unknown("byteorder", append([]byte(out.text), d.data...))
+	}
 	first := out.first
 	d.load(a[byteorderDreg], &out)
 	out.first = first
@@ -284,8 +351,10 @@ func (d *describer) byteorder(a *Attrs) {
 
 // Attributes of byteorder, by linux/netfilter/nf_tables.h.
 const (
-	byteorderSreg = 1
-	byteorderDreg = 2
+	byteorderSreg  = 1
+	byteorderDreg  = 2
+	byteorderLen   = 4
+	byteorderWidth = 5
 )
 
 // bitwise keeps the mask for the comparison that follows, and writes it out where
@@ -296,13 +365,14 @@ func (d *describer) bitwise(a *Attrs) {
 	out := *l
 	out.used = false
 	if Uint32(a[BitwiseOp]) != 0 || l.masked || len(mask) == 0 {
-		out.text = nfttext.Unknown(l.text + " arithmetic")
+		out.text = d.arithmetic(l)
 	} else {
 		out.mask, out.masked = mask, true
 		if l.as == valueMark && len(mask) == 4 && len(xor) == 4 {
 			out.text, out.masked = markArithmetic(l.text, hostWord(mask), hostWord(xor)), false
 		} else if !isZero(xor) {
-			out.text, out.masked = nfttext.Unknown(l.text+" arithmetic"), false
+			out.set = xor
+			out.text, out.masked = d.arithmetic(l), false
 		}
 	}
 	first := l.first
@@ -310,18 +380,23 @@ func (d *describer) bitwise(a *Attrs) {
 	out.first = first
 }
 
+// arithmetic is what stands for a computation that has no words.
+func (d *describer) arithmetic(l *loaded) string {
+	if !d.exact {
+		return nfttext.Unknown(l.text + " arithmetic")
+	}
+	return d.unknown("bitwise", fmt.Appendf(nil, "%s %x %x", l.text, l.mask, d.data))
+}
+
 // markArithmetic is (x & mask) ^ xor as nft writes it: bits that are cleared and
 // then set are an or.
 func markArithmetic(text string, mask, xor uint32) string {
 	clear, set, flip := ^mask&^xor, ^mask&xor, mask&xor
-	switch {
-	case flip != 0 && mask == math.MaxUint32:
-		return text + " ^ " + nfttext.Mark(xor)
-	case flip != 0:
-		return nfttext.Unknown(text + " arithmetic")
-	}
-	if clear != 0 || set == 0 {
+	if clear != 0 || set == 0 && flip == 0 {
 		text += " & " + nfttext.Mark(^clear)
+	}
+	if flip != 0 {
+		text += " ^ " + nfttext.Mark(flip)
 	}
 	if set != 0 {
 		text += " | " + nfttext.Mark(set)
@@ -335,6 +410,9 @@ func (d *describer) compare(a *Attrs) {
 	word := map[uint32]string{
 		unix.NFT_CMP_EQ: "", unix.NFT_CMP_NEQ: "!= ", unix.NFT_CMP_LT: "< ", unix.NFT_CMP_LTE: "<= ", unix.NFT_CMP_GT: "> ", unix.NFT_CMP_GTE: ">= ",
 	}[op]
+	if d.exact && d.compareExact(l, op, data, word) {
+		return
+	}
 	to := valueText(data, l.as)
 	switch {
 	case l.masked && l.as == valueCTState && op == unix.NFT_CMP_NEQ && isZero(data) && len(l.mask) == 4:
@@ -358,18 +436,35 @@ func (d *describer) compare(a *Attrs) {
 	case strings.Contains(l.text, " & ") || strings.Contains(l.text, " | ") || strings.Contains(l.text, " ^ "):
 		word = orEqual(word)
 	case l.n > len(data) && l.as == valueInterface:
-		to = nfttext.Quote(string(data) + "*")
+		to = d.quoted(string(data), "*")
 	}
 	if op == unix.NFT_CMP_GTE {
 		d.regs[d.wordOf(a[unix.NFTA_CMP_SREG])].from = to
 	}
 	if from := l.from; op == unix.NFT_CMP_LTE && from != "" && len(d.out) > 0 && d.out[len(d.out)-1].Text == l.text+" >= "+from {
-		d.out = d.out[:len(d.out)-1]
+		d.out, d.implies = d.out[:len(d.out)-1], d.implies[:len(d.out)-1]
 		word, to = "", from+"-"+to
 	}
 	d.say(l.text+" "+word+to, l.first)
-	if op == unix.NFT_CMP_EQ && l.as == valueProtocol && len(data) == 1 {
-		d.proto, d.protoSaid = data[0], len(d.out)
+	if op == unix.NFT_CMP_EQ {
+		d.learn(l, data)
+	}
+}
+
+// learn notes what a comparison says of the packet.
+func (d *describer) learn(l *loaded, data []byte) {
+	last := &d.implies[len(d.implies)-1]
+	switch {
+	case l.masked || l.n != len(data):
+	case l.as == valueProtocol && !strings.HasPrefix(l.text, "ct "):
+		d.proto = data[0]
+		if !d.exact || l.text == "meta l4proto" {
+			*last = impliedProtocol
+		}
+	case l.as == valueFamily && (data[0] == unix.NFPROTO_IPV4 || data[0] == unix.NFPROTO_IPV6):
+		d.net, d.v6, *last = true, data[0] == unix.NFPROTO_IPV6, impliedFamily
+	case l.as == valueLinkType && number(data, binary.NativeEndian) == unix.ARPHRD_ETHER:
+		d.ether, *last = true, impliedEther
 	}
 }
 
@@ -401,6 +496,9 @@ func (d *describer) rangeOf(a *Attrs) {
 func (d *describer) lookup(a *Attrs) {
 	l := d.take(a[unix.NFTA_LOOKUP_SREG])
 	set := "@" + string(Cut(a[unix.NFTA_LOOKUP_SET]))
+	if d.exact {
+		set = d.setText(l, string(Cut(a[unix.NFTA_LOOKUP_SET])))
+	}
 	switch dreg := a[unix.NFTA_LOOKUP_DREG]; {
 	case dreg != nil && Uint32(dreg) == VerdictRegister:
 		d.say(l.text+" vmap "+set, l.first)
@@ -423,6 +521,9 @@ func (d *describer) immediate(a *Attrs) {
 		return
 	}
 	code, chain := verdictText(a[unix.NFTA_IMMEDIATE_DATA])
+	if d.exact && (code == nfttext.Unknown("verdict") || chain != "" && !ir.NFTName(chain)) {
+		code, chain = d.unknown("verdict", d.data), ""
+	}
 	d.say(strings.TrimSpace(code+" "+chain), d.index)
 }
 

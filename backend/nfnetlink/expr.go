@@ -20,6 +20,14 @@ const (
 	VerdictReturn = 0xfffffffb
 )
 
+// Keys of ct by linux/netfilter/nf_tables.h.
+const (
+	ctSrc4 = 19
+	ctDst4 = 20
+	ctSrc6 = 21
+	ctDst6 = 22
+)
+
 // EachExpr calls f with the name and the attributes of each expression of a rule.
 func EachExpr(exprs []byte, f func(name string, data []byte) error) error {
 	return EachAttr(exprs, func(_ uint16, elem []byte) error {
@@ -62,7 +70,7 @@ var metaKeys = []string{
 	unix.NFT_META_MARK: "mark", unix.NFT_META_IIF: "iif", unix.NFT_META_OIF: "oif", unix.NFT_META_IIFNAME: "iifname",
 	unix.NFT_META_OIFNAME: "oifname", unix.NFT_META_IIFTYPE: "iiftype", unix.NFT_META_OIFTYPE: "oiftype",
 	unix.NFT_META_SKUID: "skuid", unix.NFT_META_SKGID: "skgid", unix.NFT_META_NFTRACE: "nftrace",
-	unix.NFT_META_RTCLASSID: "rtclassid", unix.NFT_META_SECMARK: "secmark", unix.NFT_META_NFPROTO: "Proto",
+	unix.NFT_META_RTCLASSID: "rtclassid", unix.NFT_META_SECMARK: "secmark", unix.NFT_META_NFPROTO: "nfproto",
 	unix.NFT_META_L4PROTO: "l4proto", unix.NFT_META_BRI_IIFNAME: "ibrname", unix.NFT_META_BRI_OIFNAME: "obrname",
 	unix.NFT_META_PKTTYPE: "pkttype", unix.NFT_META_CPU: "cpu", unix.NFT_META_IIFGROUP: "iifgroup",
 	unix.NFT_META_OIFGROUP: "oifgroup", unix.NFT_META_CGROUP: "cgroup", unix.NFT_META_PRANDOM: "random",
@@ -76,5 +84,5 @@ var ctKeys = []string{
 	unix.NFT_CT_L3PROTOCOL: "l3proto", unix.NFT_CT_SRC: "saddr", unix.NFT_CT_DST: "daddr", unix.NFT_CT_PROTOCOL: "protocol",
 	unix.NFT_CT_PROTO_SRC: "proto-src", unix.NFT_CT_PROTO_DST: "proto-dst", unix.NFT_CT_LABELS: "label",
 	unix.NFT_CT_PKTS: "packets", unix.NFT_CT_BYTES: "bytes", unix.NFT_CT_AVGPKT: "avgpkt", unix.NFT_CT_ZONE: "zone",
-	unix.NFT_CT_EVENTMASK: "event",
+	unix.NFT_CT_EVENTMASK: "event", ctSrc4: "ip saddr", ctDst4: "ip daddr", ctSrc6: "ip6 saddr", ctDst6: "ip6 daddr",
 }

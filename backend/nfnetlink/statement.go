@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"hookline/backend/nfttext"
+	"hookline/compiler/xtables"
 )
 
 // payloadField names what stands at a place of a packet. proto is the transport
@@ -61,24 +62,21 @@ var (
 		{4, 4}: {"sequence", valueNetwork}, {8, 4}: {"ackseq", valueNetwork}, {13, 1}: {"flags", valueTCPFlags},
 		{14, 2}: {"window", valueNetwork}, {16, 2}: {"checksum", valueNetwork}, {18, 2}: {"urgptr", valueNetwork},
 	}
-	udpFields  = map[[2]uint32]fieldName{{4, 2}: {"length", valueNetwork}, {6, 2}: {"checksum", valueNetwork}}
-	icmpFields = map[[2]uint32]fieldName{{1, 1}: {"code", valueNetwork}, {2, 2}: {"checksum", valueNetwork}}
+	udpFields    = map[[2]uint32]fieldName{{4, 2}: {"length", valueNetwork}, {6, 2}: {"checksum", valueNetwork}}
+	icmpFields   = map[[2]uint32]fieldName{{0, 1}: {"type", valueICMP}, {1, 1}: {"code", valueICMPCode}, {2, 2}: {"checksum", valueNetwork}}
+	icmpv6Fields = map[[2]uint32]fieldName{{0, 1}: {"type", valueICMPv6}, {1, 1}: {"code", valueICMPv6Code}, {2, 2}: {"checksum", valueNetwork}}
 )
 
 func transportField(proto uint8, offset, n uint32, raw string) (string, valueType) {
-	name, known := protocolNames[proto]
+	name, known := xtables.ProtocolName(proto), proto != 0
 	at := [2]uint32{offset, n}
-	more := map[uint8]map[[2]uint32]fieldName{unix.IPPROTO_TCP: tcpFields, unix.IPPROTO_UDP: udpFields, unix.IPPROTO_ICMP: icmpFields, unix.IPPROTO_ICMPV6: icmpFields}[proto]
+	more := map[uint8]map[[2]uint32]fieldName{unix.IPPROTO_TCP: tcpFields, unix.IPPROTO_UDP: udpFields, unix.IPPROTO_ICMP: icmpFields, unix.IPPROTO_ICMPV6: icmpv6Fields}[proto]
 	f, isField := more[at]
 	switch {
 	case isField && proto == unix.IPPROTO_ICMPV6:
 		return "icmpv6 " + f.name, f.as
 	case isField:
 		return name + " " + f.name, f.as
-	case proto == unix.IPPROTO_ICMP && at == [2]uint32{0, 1}:
-		return "icmp type", valueICMP
-	case proto == unix.IPPROTO_ICMPV6 && at == [2]uint32{0, 1}:
-		return "icmpv6 type", valueICMPv6
 	case proto == unix.IPPROTO_ICMP || proto == unix.IPPROTO_ICMPV6 || n != 2 || offset != 0 && offset != 2:
 		return raw, valueBytes
 	case !known:
@@ -135,25 +133,35 @@ func rt(a *Attrs) *loaded {
 	return &loaded{text: nfttext.Unknown("rt"), n: 4}
 }
 
-// tcpMaxSegment is the number of the TCP option.
+// tcpOptions are the options of TCP by their numbers.
+var tcpOptions = map[byte]string{
+	0: "eol", 1: "nop", 2: "maxseg", 3: "window", 4: "sack-perm", 5: "sack", 8: "timestamp", 19: "md5sig", 30: "mptcp", 34: "fastopen",
+}
+
 const tcpMaxSegment = 2
 
 func (d *describer) exthdr(a *Attrs) {
-	text, kind := nfttext.Unknown("exthdr"), a[unix.NFTA_EXTHDR_TYPE]
-	if Uint32(a[unix.NFTA_EXTHDR_OP]) == unix.NFT_EXTHDR_OP_TCPOPT && len(kind) == 1 && kind[0] == tcpMaxSegment &&
-		Uint32(a[unix.NFTA_EXTHDR_FLAGS])&unix.NFT_EXTHDR_F_PRESENT == 0 {
-		text = "tcp option maxseg size"
+	kind, flags, as := a[unix.NFTA_EXTHDR_TYPE], Uint32(a[unix.NFTA_EXTHDR_FLAGS]), valueNetwork
+	offset, n := Uint32(a[unix.NFTA_EXTHDR_OFFSET]), Uint32(a[unix.NFTA_EXTHDR_LEN])
+	text := d.unknown("exthdr", d.data)
+	if Uint32(a[unix.NFTA_EXTHDR_OP]) == unix.NFT_EXTHDR_OP_TCPOPT && len(kind) == 1 {
+		switch {
+		case flags == unix.NFT_EXTHDR_F_PRESENT && offset == 0 && n == 1 && a[unix.NFTA_EXTHDR_SREG] == nil:
+			text, as = "tcp option "+nameOr(tcpOptions, kind[0]), valueExists
+		case kind[0] == tcpMaxSegment && flags == 0 && offset == 2 && n == 2:
+			text = "tcp option maxseg size"
+		}
 	}
 	first := d.index
 	if d.proto == unix.IPPROTO_TCP && strings.HasPrefix(text, "tcp") {
-		first = d.impliedProtocol()
+		first = d.takeBack(impliedProtocol)
 	}
 	if reg := a[unix.NFTA_EXTHDR_SREG]; reg != nil {
 		from := d.take(reg)
 		d.say(text+" set "+from.value(valueNetwork), min(first, from.first))
 		return
 	}
-	l := &loaded{text: text, as: valueNetwork, n: int(Uint32(a[unix.NFTA_EXTHDR_LEN]))}
+	l := &loaded{text: text, as: as, n: int(n)}
 	d.load(a[unix.NFTA_EXTHDR_DREG], l)
 	l.first = first
 }
@@ -163,15 +171,24 @@ func (d *describer) nat(a *Attrs) {
 	if Uint32(a[unix.NFTA_NAT_TYPE]) == unix.NFT_NAT_DNAT {
 		kind = "dnat"
 	}
-	d.natTo(kind, a[unix.NFTA_NAT_REG_ADDR_MIN], a[unix.NFTA_NAT_REG_ADDR_MAX], a[unix.NFTA_NAT_REG_PROTO_MIN], a[unix.NFTA_NAT_REG_PROTO_MAX], a[unix.NFTA_NAT_FLAGS])
+	v6 := d.v6
+	if d.exact {
+		// A table of both families says which one the address is of.
+		family := Uint32(a[unix.NFTA_NAT_FAMILY])
+		v6 = family == unix.NFPROTO_IPV6
+		if d.inet && family != unix.NFPROTO_INET {
+			kind += map[bool]string{false: " ip", true: " ip6"}[v6]
+		}
+	}
+	d.natTo(kind, v6, a[unix.NFTA_NAT_REG_ADDR_MIN], a[unix.NFTA_NAT_REG_ADDR_MAX], a[unix.NFTA_NAT_REG_PROTO_MIN], a[unix.NFTA_NAT_REG_PROTO_MAX], a[unix.NFTA_NAT_FLAGS])
 }
 
 // natTo is a statement that translates, with the registers of its addresses and
 // ports, nil if there are none.
-func (d *describer) natTo(s string, addrMin, addrMax, portMin, portMax, flags []byte) {
+func (d *describer) natTo(s string, v6 bool, addrMin, addrMax, portMin, portMax, flags []byte) {
 	first := d.index
 	address := valueAddress4
-	if d.v6 {
+	if v6 {
 		address = valueAddress6
 	}
 	take := func(low, high []byte, as valueType) string {
@@ -185,8 +202,8 @@ func (d *describer) natTo(s string, addrMin, addrMax, portMin, portMax, flags []
 	}
 	if addrMin != nil {
 		addr := take(addrMin, addrMax, address)
-		if d.v6 && portMin != nil {
-			addr = "[" + addr + "]"
+		if v6 && portMin != nil {
+			addr = "[" + strings.ReplaceAll(addr, "-", "]-[") + "]"
 		}
 		s += " to " + addr
 	}
@@ -292,14 +309,30 @@ func logText(a *Attrs) string {
 	if n := a[unix.NFTA_LOG_SNAPLEN]; n != nil {
 		s += " snaplen " + strconv.Itoa(int(Uint32(n)))
 	}
+	if n := a[unix.NFTA_LOG_QTHRESHOLD]; len(n) == 2 {
+		s += " queue-threshold " + valueText(n, valueNetwork)
+	}
 	if l := a[unix.NFTA_LOG_LEVEL]; l != nil && Uint32(l) != logDefault && int(Uint32(l)) < len(logLevels) {
 		s += " level " + logLevels[Uint32(l)]
 	}
-	switch flags := Uint32(a[unix.NFTA_LOG_FLAGS]); {
+	return s + logFlags(Uint32(a[unix.NFTA_LOG_FLAGS]))
+}
+
+func logFlags(flags uint32) string {
+	switch {
 	case flags == logAll:
-		s += " flags all"
-	case flags != 0:
-		s += fmt.Sprintf(" flags 0x%x", flags)
+		return " flags all"
+	case flags&^logAll != 0:
+		return fmt.Sprintf(" flags 0x%x", flags)
+	}
+	s := [...]string{"", " flags tcp sequence", " flags tcp options", " flags tcp sequence,options"}[flags&3]
+	for _, f := range []struct {
+		bit  uint32
+		name string
+	}{{4, "ip options"}, {8, "skuid"}, {0x20, "ether"}} {
+		if flags&f.bit != 0 {
+			s += " flags " + f.name
+		}
 	}
 	return s
 }
@@ -311,7 +344,22 @@ var (
 	icmpv6Codes = [...]string{"no-route", "admin-prohibited", 3: "addr-unreachable", 4: "port-unreachable", 5: "policy-fail", 6: "reject-route"}
 )
 
+// rejectX are the codes of an answer that is said in words for both families.
+var rejectX = [...]string{"no-route", "port-unreachable", "host-unreachable", "admin-prohibited"}
+
+func (d *describer) reject(a *Attrs) string {
+	kind := Uint32(a[unix.NFTA_REJECT_TYPE])
+	text := reject(a, d.v6)
+	if d.exact && (kind == unix.NFT_REJECT_ICMP_UNREACH && d.inet && !d.net || text == nfttext.Unknown("reject")) {
+		return d.unknown("reject", d.data)
+	}
+	return text
+}
+
 func reject(a *Attrs, v6 bool) string {
+	if x := a[unix.NFTA_REJECT_ICMP_CODE]; Uint32(a[unix.NFTA_REJECT_TYPE]) == unix.NFT_REJECT_ICMPX_UNREACH && len(x) == 1 && int(x[0]) < len(rejectX) {
+		return "reject with icmpx " + rejectX[x[0]]
+	}
 	if Uint32(a[unix.NFTA_REJECT_TYPE]) == unix.NFT_REJECT_TCP_RST {
 		return "reject with tcp reset"
 	}
@@ -329,3 +377,60 @@ func reject(a *Attrs, v6 bool) string {
 	}
 	return "reject with " + kind + " " + names[code[0]]
 }
+
+// tproxy sends a packet to a local socket.
+func (d *describer) tproxy(a *Attrs) {
+	s, first := "tproxy", d.index
+	v6 := d.v6
+	if family := Uint32(a[tproxyFamily]); family == unix.NFPROTO_IPV4 || family == unix.NFPROTO_IPV6 {
+		v6 = family == unix.NFPROTO_IPV6
+		if d.inet {
+			s += map[bool]string{false: " ip", true: " ip6"}[v6]
+		}
+	}
+	s += " to "
+	if reg := a[tproxyAddr]; reg != nil {
+		from, as := d.take(reg), valueAddress4
+		if v6 {
+			as = valueAddress6
+		}
+		addr := from.value(as)
+		if v6 && a[tproxyPort] != nil {
+			addr = "[" + addr + "]"
+		}
+		s, first = s+addr, min(first, from.first)
+	}
+	if reg := a[tproxyPort]; reg != nil {
+		from := d.take(reg)
+		s, first = s+":"+from.value(valueNetwork), min(first, from.first)
+	}
+	d.say(s, first)
+}
+
+// Attributes of tproxy by linux/netfilter/nf_tables.h.
+const (
+	tproxyFamily = 1
+	tproxyAddr   = 2
+	tproxyPort   = 3
+)
+
+// numgen is a number that counts up, or a random one.
+func (d *describer) numgen(a *Attrs) {
+	kind, ok := map[uint32]string{0: "inc", 1: "random"}[Uint32(a[numgenType])]
+	l := &loaded{text: d.unknown("numgen", d.data), as: valueHost, n: 4}
+	if ok {
+		l.text = fmt.Sprintf("numgen %s mod %d", kind, Uint32(a[numgenModulus]))
+		if offset := Uint32(a[numgenOffset]); offset != 0 {
+			l.text += fmt.Sprintf(" offset %d", offset)
+		}
+	}
+	d.load(a[numgenDreg], l)
+}
+
+// Attributes of numgen by linux/netfilter/nf_tables.h.
+const (
+	numgenDreg    = 1
+	numgenModulus = 2
+	numgenType    = 3
+	numgenOffset  = 4
+)

@@ -92,3 +92,27 @@ func TestApplyOwnElements(t *testing.T) {
 		}
 	}
 }
+
+// TestDeletedTableHasNoBases: a table that goes does not stand among all tables any
+// more, and one that comes does.
+func TestDeletedTableHasNoBases(t *testing.T) {
+	old := &OwnTable{Kind: Inet, Name: "hookline-t", Chains: []*OwnChain{{Name: "a", Base: &BaseChain{Type: "filter", Hook: "input"}}}}
+	s := &State{Families: Families, Own: []*OwnTable{old}, NFTTables: []NFTTable{{Family: "ip", Name: "filter"}, old.Summary()}}
+	next, err := s.Apply(Transaction{NFT: []NFTOp{
+		{Kind: Inet, Table: "hookline-t", Do: NFTDeleteTable},
+		{Kind: IP, Table: "hookline-t", Do: NFTAddTable},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, x := range next.NFTTables {
+		got = append(got, x.Key())
+	}
+	if want := []string{"ip filter", "ip hookline-t"}; !slices.Equal(got, want) {
+		t.Errorf("tables %q, want %q", got, want)
+	}
+	if len(s.NFTTables) != 2 || len(s.Own) != 1 || len(s.Own[0].Chains) != 1 {
+		t.Error("the state from which was predicted has changed")
+	}
+}

@@ -79,8 +79,9 @@ func (s *State) applyOwn(ops []NFTOp) *NFTError {
 	if e := d.jumps(ops); e != nil {
 		return e
 	}
-	s.Own = d.tables
+	// The bases first: they look at which tables were ours.
 	s.NFTTables = d.bases()
+	s.Own = d.tables
 	return nil
 }
 

@@ -2,6 +2,7 @@ package ir
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode"
 )
@@ -119,6 +120,10 @@ func NFTName(name string) bool {
 	return true
 }
 
+// notUnderstood is how backend/nfnetlink says a part of a rule that it has no words
+// for.
+var notUnderstood = regexp.MustCompile(`\b\w+\(0x[0-9a-f]{16}\)`)
+
 // checkNFTRule makes sure that a rule's text is one statement of nft: the rule, and
 // no command, place or comment behind or ahead of it.
 func checkNFTRule(r *OwnRule) error {
@@ -133,6 +138,8 @@ func checkNFTRule(r *OwnRule) error {
 		return fmt.Errorf("the rule begins with a place: %q", r.Text)
 	case len(parts)%2 == 0:
 		return fmt.Errorf("a quote is open in the rule: %q", r.Text)
+	case notUnderstood.MatchString(r.Text):
+		return fmt.Errorf("a part of the rule is not understood, so that nft cannot be told to write it: %q", r.Text)
 	case len(r.Comment) > maxNFTComment || strings.Contains(r.Comment, `"`):
 		return fmt.Errorf("nft cannot write the comment %q", r.Comment)
 	}
@@ -151,7 +158,7 @@ func checkNFTRule(r *OwnRule) error {
 				depth++
 			case '}':
 				depth--
-			case ';', '#', '$', '\\', '(', ')':
+			case ';', '#', '$', '\\':
 				return fmt.Errorf("the rule holds a %q outside of quotes: %q", c, r.Text)
 			}
 			if depth < 0 {

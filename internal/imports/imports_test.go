@@ -48,7 +48,7 @@ var rules = []rule{
 	{"compiler/raise", []string{"dsl", "dsl/diag", "compiler", "compiler/ir", "compiler/xtables", "compiler/participant", "compiler/recognize", "compiler/place", "compiler/lower"}},
 	{"compiler", []string{"dsl", "dsl/diag", "compiler/..."}},
 	{"backend/nfttext", nil},
-	{"backend/nfnetlink", []string{"backend/nfttext", "compiler/ir"}},
+	{"backend/nfnetlink", []string{"backend/nfttext", "compiler/ir", "compiler/xtables"}},
 	{"backend/redact", nil},
 	{"backend/machine", []string{"backend", "compiler/ir"}},
 	{"backend/recorded", []string{"backend", "backend/iptables", "backend/nfttext", "backend/redact", "compiler/ir", "compiler/xtables", "dsl/diag"}},
