@@ -55,6 +55,10 @@ type Script struct {
 	// millions of lines, and Ranges say where they come from.
 	Sets   bool
 	Ranges []LineRange
+	// Steps are steps on sets of our tables of nftables, which go to the kernel by netlink
+	// as one transaction of their own. Text is empty then, and Origin has one entry for
+	// each step.
+	Steps []ir.NFTOp
 }
 
 // LineRange is where several lines come from, counted from 1, both ends included.

@@ -22,6 +22,7 @@ func NFTables(programs []*Program) ([]*nftables.Table, *diag.List) {
 			table: &nftables.Table{Kind: nftables.KindOf(p.Families), Name: nftables.TableName(p.Name)},
 		}
 		w.refusals()
+		w.sets()
 		w.anchors()
 		w.regular()
 		out = append(out, w.table)
@@ -48,9 +49,6 @@ func (w *nftWriter) refusals() {
 	}
 	for _, x := range w.prog.Collects {
 		w.diags.Errorf(diag.UnsupportedBackend, x.Span, "collect removes rules from chains of iptables, which nft leaves alone").WithHelp(iptablesOnly)
-	}
-	for _, s := range w.prog.Sets {
-		w.diags.Errorf(diag.UnsupportedBackend, s.Span, "the declared set %s is not compiled to nft in this version", s.Declared).WithHelp(iptablesOnly)
 	}
 	for _, c := range w.prog.Chains {
 		if given(w.prog.Catalogue, c.Key.Chain) {
@@ -166,7 +164,7 @@ func (w *nftWriter) items(k ir.ChainKey, r *ir.Rule, comment, group string) []nf
 		return nil
 	}
 	bodies, reasons := nftables.Translate(r.Spec, nftables.Env{
-		Kind: w.table.Kind, Family: k.Family, Table: k.Table, Chain: k.Chain, Counters: w.prog.Counters,
+		Kind: w.table.Kind, Family: k.Family, Table: k.Table, Chain: k.Chain, Counters: w.prog.Counters, Set: w.tableSet,
 	})
 	if len(reasons) > 0 {
 		w.diags.Errorf(diag.RuleDialect, r.Origin, "nft cannot say this rule: %s", strings.Join(reasons, "; "))

@@ -21,7 +21,12 @@ const messageSize = 64 << 10
 
 // Conn is a netlink socket to netfilter. It is bound to the network namespace in
 // which it was dialled, and serves one caller at a time.
-type Conn struct{ conn *netlink.Conn }
+type Conn struct {
+	conn *netlink.Conn
+	// buf is the buffer of stream, and seq the number of its last request.
+	buf []byte
+	seq uint32
+}
 
 // Dial opens the socket, inside the namespace that around enters.
 func Dial(around func(func() error) error) (*Conn, error) {

@@ -23,6 +23,13 @@ type Set struct {
 	Fields []uint32
 	// Exprs tells that elements carry expressions (counters, limits).
 	Exprs bool
+	// Object tells that a map's values are objects; Room is how many elements the set
+	// takes, 0 if that is not said.
+	Object bool
+	Room   uint32
+	// Count is how many elements there are: two of a set of ranges of one part
+	// count as one, rounded down. It is -1 before Linux 6.17, which does not say.
+	Count int
 	// UserData is nft's own.
 	UserData []byte
 }
@@ -50,7 +57,7 @@ func (k *Conn) Sets(proto byte, f, table string) ([]Set, error) {
 }
 
 func readSet(answer []byte) (Set, error) {
-	var s Set
+	s := Set{Count: -1}
 	err := EachAttr(answer, func(typ uint16, data []byte) error {
 		switch typ {
 		case unix.NFTA_SET_TABLE:
@@ -71,11 +78,18 @@ func readSet(answer []byte) (Set, error) {
 			s.Timeout = Uint64(data)
 		case unix.NFTA_SET_USERDATA:
 			s.UserData = data
+		case unix.NFTA_SET_OBJ_TYPE:
+			s.Object = true
+		case setCount:
+			s.Count = int(Uint32(data))
 		case setExpr, setExpressions:
 			s.Exprs = true
 		case unix.NFTA_SET_DESC:
 			return EachAttr(data, func(typ uint16, data []byte) error {
-				if typ == setDescConcat {
+				switch typ {
+				case unix.NFTA_SET_DESC_SIZE:
+					s.Room = Uint32(data)
+				case setDescConcat:
 					return s.readFields(data)
 				}
 				return nil
@@ -91,6 +105,7 @@ const (
 	setDescConcat      = 2
 	setExpr            = 17
 	setExpressions     = 18
+	setCount           = 20
 	setElemKeyEnd      = 10
 	setElemExpressions = 11
 )

@@ -24,8 +24,8 @@ var ownKinds = []ir.TableKind{ir.Inet, ir.IP, ir.IP6}
 const ownPrefix = "hookline-"
 
 // ownTable reads a table of ours with all that is in it. chains are those of its
-// family.
-func (s *session) ownTable(f nfnetlink.Family, name string, chains []nfnetlink.Chain) (*ir.OwnTable, error) {
+// family, wanted the sets that it is to have, as far as anybody said.
+func (s *session) ownTable(f nfnetlink.Family, name string, chains []nfnetlink.Chain, wanted []*ir.OwnSet) (*ir.OwnTable, error) {
 	t := &ir.OwnTable{Kind: ir.TableKind(f.Name), Name: name}
 	sets, err := s.kernel.Sets(f.Proto, f.Name, name)
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *session) ownTable(f nfnetlink.Family, name string, chains []nfnetlink.C
 		if sets[i].Anonymous() {
 			continue
 		}
-		set, err := s.ownSet(f, &sets[i])
+		set, err := s.ownSet(f, &sets[i], wanted)
 		if err != nil {
 			return nil, err
 		}

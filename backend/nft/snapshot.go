@@ -114,7 +114,7 @@ func sameTable(a, b *ir.OwnTable) bool {
 
 func sameSet(a, b *ir.OwnSet) bool {
 	return a.Name == b.Name && a.Foreign == b.Foreign && (a.Foreign != "" || a.SameShape(b)) && a.Counted == b.Counted &&
-		slices.EqualFunc(a.Elements, b.Elements, func(x, y ir.Element) bool { return x.Compare(y) == 0 })
+		slices.EqualFunc(a.Elements, b.Elements, func(x, y ir.Element) bool { return x.Compare(y) == 0 && x.Options.Same(y.Options) })
 }
 
 // sameBases compares where tables stand, not how many rules others have in them.
@@ -147,7 +147,7 @@ func (s *session) read(ctx context.Context, scope ir.Scope) (*reading, error) {
 			r.names = append(r.names, f.Name+" "+name)
 			summary := f.Summary(name, chains[f.Name])
 			if owns(scope, f, name) {
-				t, err := s.ownTable(f, name, chains[f.Name])
+				t, err := s.ownTable(f, name, chains[f.Name], scope.OwnSets[name])
 				if err != nil {
 					return nil, err
 				}

@@ -120,6 +120,17 @@ func (r OwnRule) Jumps() []string {
 	return out
 }
 
+// Sets are the named sets of its table that the rule asks, writes to or maps by.
+func (r OwnRule) Sets() []string {
+	var out []string
+	for _, w := range r.words() {
+		if name, ok := strings.CutPrefix(w, "@"); ok && !strings.Contains(name, "@") {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // words are the rule's words without what stands in quotes.
 func (r OwnRule) words() []string {
 	var out []string

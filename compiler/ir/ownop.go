@@ -42,6 +42,9 @@ type NFTOp struct {
 	// or go, in the order of NamedSet.Elements.
 	Set      *OwnSet
 	Elements []Element
+	// Netlink tells that a step on a set is done ahead of all others, in a transaction of
+	// its own, and without nft: a set of its table is large, and nft would read it.
+	Netlink bool
 	// Origin is the YAML value that asks for the step; zero if it follows from the host's
 	// state.
 	Origin diag.Span

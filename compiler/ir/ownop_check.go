@@ -34,7 +34,7 @@ func checkNFTOp(o *NFTOp) error {
 		if o.Set == nil || !NFTName(o.Set.Name) {
 			return fmt.Errorf("the step has no set that nft can name")
 		}
-		return nil
+		return checkElements(o)
 	}
 	if !NFTName(o.Chain) {
 		return fmt.Errorf("nft cannot write the name of the chain %q", o.Chain)
@@ -60,6 +60,31 @@ func checkNFTOp(o *NFTOp) error {
 	}
 	return checkNFTRule(o.Rule)
 }
+
+// checkElements makes sure that what a new set or a new element has besides numbers
+// stays inside of its quotes.
+func checkElements(o *NFTOp) error {
+	if (o.Do == NFTAddSet || o.Do == NFTAddElements) && (o.Set.Foreign != "" || len(o.Set.Type) == 0) {
+		return fmt.Errorf("the set %s is of no type that is ours to make", o.Set.Name)
+	}
+	for i := range o.Elements {
+		e := &o.Elements[i]
+		if len(e.Rest) != len(o.Set.Type)-1 {
+			return fmt.Errorf("an element of the set %s does not have its parts", o.Set.Name)
+		}
+		for n, f := range o.Set.Type {
+			if name := e.field(n).Low.Name(); f == InterfaceField && (name == "" || strings.ContainsFunc(name, badInName)) {
+				return fmt.Errorf("nft cannot write the interface %q in the set %s", name, o.Set.Name)
+			}
+		}
+		if c := e.Options; c != nil && o.Do == NFTAddElements && (len(c.Comment) > maxNFTComment || strings.Contains(c.Comment, `"`) || strings.ContainsFunc(c.Comment, unicode.IsControl)) {
+			return fmt.Errorf("nft cannot write the comment %q", c.Comment)
+		}
+	}
+	return nil
+}
+
+func badInName(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"*\\", r) }
 
 func checkBase(b *BaseChain) error {
 	if b == nil {

@@ -73,6 +73,10 @@ type Scope struct {
 	// in them, whatever their kind. Only the nft backend looks at it; of Tables it reads
 	// what is asked for and nothing if there is nothing.
 	Own []string
+	// OwnSets are the sets that tables of Own are to have, by the table's name. They say
+	// nothing of what stands: a reader that knows what to ask for need not list millions
+	// of elements.
+	OwnSets map[string][]*OwnSet
 	// Whole asks for what no plan needs and only a report on the host or a record of it
 	// does: the tables of nftables, and the other variant with its rules. It costs a
 	// listing of every rule of the host.

@@ -19,6 +19,8 @@ func (t *translation) laterProtocol() bool {
 			return true
 		case *ir.ICMP:
 			return !m.Any
+		case *ir.SetMatch:
+			return t.portModule() != "" && t.asksPort(m)
 		}
 		return false
 	})
@@ -32,7 +34,7 @@ func (t *translation) hasHeader(module string) {
 		return
 	}
 	t.must("meta l4proto " + module)
-	t.mustIn(fragment(false))
+	t.must(fragment(false))
 }
 
 // layer4 translates -m tcp and its like. What nft makes of a later fragment that
@@ -55,7 +57,17 @@ func (t *translation) layer4(m *ir.L4) {
 		}
 		t.must("tcp option " + tcpOption(*m.Option) + map[bool]string{false: " exists", true: " missing"}[m.OptionNot])
 	}
-	if len(t.conditions) == before {
+	switch {
+	case len(t.conditions) > before:
+	case t.spec.Protocol != nil && slices.ContainsFunc(t.spec.Matches, func(m ir.Match) bool {
+		s, ok := m.(*ir.SetMatch)
+		return ok && t.asksPort(s)
+	}):
+		// The set looks at the protocol, and for IPv6 at the header too.
+		if t.env.Family == ir.IPv4 {
+			t.must(fragment(false))
+		}
+	default:
 		t.hasHeader(m.Module)
 	}
 }
@@ -203,7 +215,7 @@ func (t *translation) icmp(m *ir.ICMP) {
 			t.refuse("it never matches: every type is one of any")
 			return
 		}
-		t.mustIn(fragment(false)) // a later fragment has no type
+		t.must(fragment(false)) // a later fragment has no type
 		return
 	}
 	t.protocolSaid = true
@@ -217,12 +229,11 @@ func (t *translation) icmp(m *ir.ICMP) {
 	}
 	switch {
 	case m.CodeLow == 0 && m.CodeHigh == 255:
-		t.mustIn(kind(m.Not))
+		t.must(kind(m.Not))
 	case !m.Not:
-		t.mustIn(kind(false))
-		t.mustIn(code(false))
+		t.must(kind(false))
+		t.must(code(false))
 	default:
 		t.either([]string{kind(true)}, []string{kind(false), code(true)})
-		t.conditions[len(t.conditions)-1].family = true
 	}
 }

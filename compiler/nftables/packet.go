@@ -19,7 +19,7 @@ func (t *translation) core() {
 	t.iface("iifname", s.In)
 	t.iface("oifname", s.Out)
 	if s.Fragment != 0 {
-		t.mustIn(fragment(s.Fragment > 0))
+		t.must(fragment(s.Fragment > 0))
 	}
 	if p := s.Protocol; p != nil && (p.Not || !t.laterProtocol()) {
 		t.sayProtocol(p)
@@ -57,15 +57,15 @@ func (t *translation) address(field string, a *ir.Address) {
 	left := t.ip() + " " + field
 	switch {
 	case a.Mask.IsValid() && a.Not:
-		t.mustIn(fmt.Sprintf("%s & %s != %s", left, address(a.Mask), address(a.Prefix.Addr())))
+		t.must(fmt.Sprintf("%s & %s != %s", left, address(a.Mask), address(a.Prefix.Addr())))
 	case a.Mask.IsValid():
-		t.mustIn(fmt.Sprintf("%s & %s == %s", left, address(a.Mask), address(a.Prefix.Addr())))
+		t.must(fmt.Sprintf("%s & %s == %s", left, address(a.Mask), address(a.Prefix.Addr())))
 	case a.Prefix.Bits() == 0 && a.Not:
 		t.refuse("it never matches: no packet is outside of %s", a.Prefix)
 	case a.Prefix.Bits() == 0:
 		// Every packet has such an address.
 	default:
-		t.mustIn(left + is(a.Not) + prefix(a.Prefix))
+		t.must(left + is(a.Not) + prefix(a.Prefix))
 	}
 }
 
@@ -207,9 +207,9 @@ func (t *translation) ranges(m *ir.IPRange) {
 		case r.High.Less(r.Low):
 			t.refuse("the range %s-%s ends before it begins", r.Low, r.High)
 		case r.Low == r.High:
-			t.mustIn(t.ip() + " " + r.field + is(r.not) + address(r.Low))
+			t.must(t.ip() + " " + r.field + is(r.not) + address(r.Low))
 		default:
-			t.mustIn(t.ip() + " " + r.field + is(r.not) + address(r.Low) + "-" + address(r.High))
+			t.must(t.ip() + " " + r.field + is(r.not) + address(r.Low) + "-" + address(r.High))
 		}
 	}
 }
@@ -220,7 +220,7 @@ func (t *translation) ttl(m *ir.TTL) {
 		left = "ip6 hoplimit"
 	}
 	op := map[string]string{"eq": is(m.Not), "lt": " < ", "gt": " > "}[m.Op]
-	t.mustIn(left + op + strconv.Itoa(int(m.Value)))
+	t.must(left + op + strconv.Itoa(int(m.Value)))
 }
 
 // owner translates who sent a packet. A packet without a socket matches neither a
@@ -300,7 +300,7 @@ func (t *translation) addrType6(field, flag string, not bool, types []string) {
 	class, byAddress := addrClasses[types[0]]
 	switch {
 	case byAddress:
-		t.mustIn("ip6 " + field + is(class.not != not) + class.addrs)
+		t.must("ip6 " + field + is(class.not != not) + class.addrs)
 	case types[0] == "LOCAL" || types[0] == "ANYCAST":
 		t.must("fib " + field + flag + " type" + is(not) + strings.ToLower(types[0]))
 	default:

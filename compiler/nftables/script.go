@@ -15,13 +15,18 @@ type Line struct {
 }
 
 // Script are the commands that make tables on a host that has none of them. nft
-// takes the whole of a file or nothing of it. All chains are made ahead of all
-// rules, which may jump to them.
+// takes the whole of a file or nothing of it. All sets and chains are made ahead
+// of all rules, which ask them and jump to them.
 func Script(tables []*Table) []Line {
 	var out []Line
 	for _, t := range tables {
 		at := string(t.Kind) + " " + t.Name
 		out = append(out, Line{Text: "add table " + at})
+		for _, s := range DiffSets(nil, t).Before {
+			for _, text := range SetLines(&s) {
+				out = append(out, Line{Text: text, Origin: s.Origin})
+			}
+		}
 		for _, c := range t.Chains {
 			out = append(out, Line{Text: AddChain(t, c)})
 		}

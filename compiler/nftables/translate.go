@@ -17,9 +17,9 @@ type Env struct {
 	Table, Chain string
 	// Counters tells that every rule counts.
 	Counters bool
-	// Set finds a set that stands in our table: its name there, and the types of its
-	// elements' parts ("addr", "port", "iface", "mark", "ether"). Nil: there is none.
-	Set func(name string, f ir.Family) (kernel string, parts []string, ok bool)
+	// Set finds a set of our table by the name that a rule of iptables has for it; nil:
+	// there is none. The problem says why a rule cannot ask for it, as a whole clause.
+	Set func(name string, f ir.Family) (set *ir.OwnSet, problem string)
 }
 
 // Body is one rule of nft: its statements in order, without what says the family.
@@ -74,8 +74,6 @@ func Translate(s *ir.Spec, env Env) (bodies []Body, reasons []string) {
 // exclude each other.
 type condition struct {
 	alternatives [][]string
-	// family tells that the condition matches one family only.
-	family bool
 }
 
 // translation is the work on one rule.
@@ -104,12 +102,6 @@ func (t *translation) refuse(format string, args ...any) {
 // must adds a statement that has to match.
 func (t *translation) must(statement string) { t.either([]string{statement}) }
 
-// mustIn adds a statement that has to match, and matches in the rule's family only.
-func (t *translation) mustIn(statement string) {
-	t.either([]string{statement})
-	t.conditions[len(t.conditions)-1].family = true
-}
-
 // either adds alternatives, each of some statements.
 func (t *translation) either(alternatives ...[]string) {
 	if t.asks {
@@ -127,9 +119,7 @@ func (t *translation) ask(statement string) {
 // bodies puts the parts together.
 func (t *translation) bodies() ([]Body, []string) {
 	product := [][]string{nil}
-	implied := false
 	for _, c := range t.conditions {
-		implied = implied || c.family
 		var next [][]string
 		for _, head := range product {
 			for _, a := range c.alternatives {
@@ -149,6 +139,7 @@ func (t *translation) bodies() ([]Body, []string) {
 	}
 	var out []Body
 	for _, conditions := range product {
+		implied := slices.ContainsFunc(conditions, oneFamily)
 		for _, action := range actions {
 			b := Body{statements: slices.Concat(conditions, action), implied: implied, asks: t.asks}
 			b.at = familyAt(conditions, t.env.Family)
@@ -166,6 +157,13 @@ func (t *translation) action(statements []string) []string {
 		return append([]string{"counter"}, statements...)
 	}
 	return statements
+}
+
+// oneFamily tells that a condition looks at the header of one family, and so
+// matches this one only.
+func oneFamily(condition string) bool {
+	word, _, _ := strings.Cut(condition, " ")
+	return slices.Contains([]string{"ip", "ip6", "icmp", "icmpv6"}, word)
 }
 
 // familyAt is where a look at the family stands: in front, but behind a look at a

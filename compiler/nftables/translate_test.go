@@ -111,22 +111,59 @@ func TestTranslateRefuses(t *testing.T) {
 	}
 }
 
-// A set that stands in our table is asked for the parts that it has.
+// A set that stands in our table is asked for the parts that it has. Packets that
+// lack what is asked for are in no set.
 func TestTranslateSets(t *testing.T) {
-	env := Env{Kind: Inet, Family: ir.IPv6, Table: "filter", Counters: true, Set: func(name string, f ir.Family) (string, []string, bool) {
-		return name + "-6", map[string][]string{"one": {"addr"}, "two": {"addr", "port"}}[name], f == ir.IPv6 && name != "gone"
-	}}
-	for _, tt := range []struct{ text, want, reason string }{
-		{"-m set --match-set one src -j DROP", "ip6 saddr @one-6 counter drop", ""},
-		{"-m set ! --match-set one dst -j DROP", "ip6 daddr != @one-6 counter drop", ""},
-		{"-p tcp -m set --match-set two src,dst -j DROP", "meta l4proto tcp ip6 saddr . tcp dport @two-6 counter drop", ""},
-		{"-m set --match-set two src,dst -j DROP", "", "port"},
-		{"-m set --match-set two src -j DROP", "", "2 parts"},
-		{"-m set --match-set gone src -j DROP", "", "ipset"},
+	types := map[string]ir.SetType{
+		"one": {ir.AddressField}, "nets": {ir.CIDRField}, "two": {ir.AddressField, ir.PortField}, "web": {ir.PortField}, "lan": {ir.InterfaceField},
+		"netif": {ir.CIDRField, ir.InterfaceField}, "macs": {ir.MACField}, "hosts": {ir.AddressField, ir.MACField}, "marks": {ir.MarkField},
+		"marked": {ir.AddressField, ir.MarkField}, "pair": {ir.AddressField, ir.CIDRField},
+	}
+	set := func(name string, f ir.Family) (*ir.OwnSet, string) {
+		if types[name] == nil {
+			return nil, "the set " + name + " is not declared"
+		}
+		return &ir.OwnSet{Name: name, Type: types[name], Family: f}, ""
+	}
+	for _, tt := range []struct {
+		family       ir.Family
+		text         string
+		want, reason string
+	}{
+		{6, "-m set --match-set one src -j DROP", "ip6 saddr @one counter drop", ""},
+		{6, "-m set ! --match-set one dst -j DROP", "ip6 daddr != @one counter drop", ""},
+		{4, "-m set --match-set nets dst -j DROP", "ip daddr @nets counter drop", ""},
+		{6, "-p tcp -m set --match-set two src,dst -j DROP", "ip6 saddr . meta l4proto . tcp dport @two counter drop", ""},
+		{6, "-m set --match-set two src,dst -j DROP", "ip6 saddr . meta l4proto . th dport @two counter drop", ""},
+		{4, "-m set --match-set two src,dst -j DROP", "ip frag-off & 8191 == 0 ip saddr . meta l4proto . th dport @two counter drop", ""},
+		{4, "-p udp -m set ! --match-set two src,src -j DROP", "ip frag-off & 8191 == 0 ip saddr . meta l4proto . udp sport != @two counter drop|meta l4proto udp ip frag-off & 8191 != 0 counter drop", ""},
+		{4, "-p tcp -m tcp -m set --match-set web dst -j DROP", "ip frag-off & 8191 == 0 tcp dport @web counter drop", ""},
+		{4, "-p tcp -m tcp -m set ! --match-set web dst -j DROP", "ip frag-off & 8191 == 0 tcp dport != @web counter drop", ""},
+		{4, "-p tcp -m tcp --sport 5 -m set --match-set web dst -j DROP", "meta nfproto ipv4 tcp sport 5 tcp dport @web counter drop", ""},
+		{6, "-p tcp -m tcp -m set --match-set web dst -j DROP", "meta nfproto ipv6 tcp dport @web counter drop", ""},
+		{6, "-m set --match-set web src -j DROP", "meta nfproto ipv6 meta l4proto { tcp, udp } th sport @web counter drop", ""},
+		{6, "-m set ! --match-set web src -j DROP", "meta nfproto ipv6 meta l4proto { tcp, udp } th sport != @web counter drop|meta nfproto ipv6 meta l4proto != { tcp, udp } counter drop", ""},
+		{4, "-m set ! --match-set web src -j DROP", "meta l4proto { tcp, udp } ip frag-off & 8191 == 0 th sport != @web counter drop|" +
+			"meta l4proto { tcp, udp } ip frag-off & 8191 != 0 counter drop|meta nfproto ipv4 meta l4proto != { tcp, udp } counter drop", ""},
+		{4, "-p icmp -m set --match-set web src -j DROP", "", "never matches"},
+		{4, "-p icmp -m set ! --match-set web src -j DROP", "meta l4proto icmp meta nfproto ipv4 counter drop", ""},
+		{4, "-m set --match-set lan src,dst -j DROP", "meta nfproto ipv4 oifname @lan counter drop", ""},
+		{4, "-m set ! --match-set lan src,src -j DROP", "meta nfproto ipv4 iifname != @lan counter drop", ""},
+		{4, "-m set --match-set netif dst,src -j DROP", "ip daddr . iifname @netif counter drop", ""},
+		{4, "-m set --match-set macs src -j DROP", "meta nfproto ipv4 ether saddr @macs counter drop", ""},
+		{4, "-m set --match-set hosts src,dst -j DROP", "ip saddr . ether daddr @hosts counter drop", ""},
+		{4, "-m set ! --match-set macs src -j DROP", "meta nfproto ipv4 ether saddr != @macs counter drop|meta nfproto ipv4 meta iiftype != ether counter drop|meta nfproto ipv4 iif 0 counter drop", ""},
+		{4, "-m set --match-set marks src -j DROP", "meta nfproto ipv4 meta mark @marks counter drop", ""},
+		{4, "-m set --match-set marked src,dst -j DROP", "ip saddr . meta mark @marked counter drop", ""},
+		{4, "-m set --match-set pair src,dst -j DROP", "ip saddr . ip daddr @pair counter drop", ""},
+		{6, "-m set --match-set two src -j DROP", "", "2 parts"},
+		{6, "-m set --match-set gone src -j DROP", "", "not declared"},
+		{6, "-m set --match-set one src --packets-gt 5 -j DROP", "", "no equal"},
 	} {
-		bodies, reasons := Translate(parse(t, ir.IPv6, "filter", tt.text), env)
-		if got := strings.Join(texts(bodies, ir.IPv6), "\n"); got != tt.want || !strings.Contains(strings.Join(reasons, "; "), tt.reason) {
-			t.Errorf("Translate(%s) = %q, %v; want %q, %q", tt.text, got, reasons, tt.want, tt.reason)
+		f := map[ir.Family]ir.Family{4: ir.IPv4, 6: ir.IPv6}[tt.family]
+		bodies, reasons := Translate(parse(t, f, "filter", tt.text), Env{Kind: Inet, Family: f, Table: "filter", Counters: true, Set: set})
+		if got := strings.Join(texts(bodies, f), "|"); got != tt.want || !strings.Contains(strings.Join(reasons, "; "), tt.reason) || len(reasons) > 0 != (tt.reason != "") {
+			t.Errorf("Translate(%s) =\n%s, %v; want\n%s, %q", tt.text, got, reasons, tt.want, tt.reason)
 		}
 	}
 }
