@@ -62,7 +62,7 @@ func placed(t testing.TB, snap *ir.Snapshot, opt compiler.PlanOptions, texts ...
 	t.Helper()
 	var programs []*compiler.Program
 	for _, text := range texts {
-		prog, list := compile(t, text, compiler.CompileOptions{Backend: string(ir.NFT), NoHost: true})
+		prog, list := compile(t, text, compiler.CompileOptions{Backend: string(ir.NFT)})
 		if err := list.Err(); err != nil {
 			t.Fatal(err)
 		}

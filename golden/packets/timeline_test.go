@@ -130,7 +130,7 @@ func (g *guest) place(text string) map[string]int {
 	if err := list.Err(); err != nil || len(docs) != 1 {
 		g.t.Fatal(len(docs), err)
 	}
-	prog, list := compiler.Compile(docs[0], compiler.CompileOptions{Backend: string(ir.NFT), NoHost: true})
+	prog, list := compiler.Compile(docs[0], compiler.CompileOptions{Backend: string(ir.NFT)})
 	if err := list.Err(); err != nil {
 		g.t.Fatal(err)
 	}
