@@ -105,6 +105,7 @@ func (s *scenario) replayNative(t *testing.T, programs []*compiler.Program, plan
 		t.Fatal(err)
 	}
 	defer session.Close()
+	s.deleteUnmade(t, ns, session, programs)
 	before := s.read(t, session, programs)
 	if d := gocmp.Diff(baseChains(plan.Live), baseChains(before.State)); d != "" {
 		t.Errorf("the node that was loaded is not the one that was recorded (-recorded +loaded):\n%s", d)
@@ -167,6 +168,29 @@ func (s *scenario) loadNative(t *testing.T, ns *netns.NS) {
 	res, err := ns.Runner().Run(context.Background(), backend.Cmd{Argv: []string{"nft", "-f", "-"}, Stdin: string(text)})
 	if err != nil || res.Exit != 0 {
 		t.Fatalf("loading native.nft: %v %s", err, res.Stderr)
+	}
+}
+
+// deleteUnmade deletes the base chains of iptables' tables that the node did not
+// have: iptables-restore makes all that a save prints, and a save prints all that
+// there could be.
+func (s *scenario) deleteUnmade(t *testing.T, ns *netns.NS, session backend.Session, programs []*compiler.Program) {
+	t.Helper()
+	recorded := baseChains(s.snap.State)
+	for _, table := range s.read(t, session, programs).State.NFTTables {
+		if table.Family == string(ir.Inet) || ir.BuiltinChains(table.Name) == nil {
+			continue
+		}
+		for _, c := range table.Chains {
+			name := table.Key() + " " + c.Name
+			if slices.ContainsFunc(recorded, func(r string) bool { return strings.HasPrefix(r, name+":") }) {
+				continue
+			}
+			res, err := ns.Runner().Run(context.Background(), backend.Cmd{Argv: append([]string{"nft", "delete", "chain"}, strings.Fields(name)...)})
+			if err != nil || res.Exit != 0 {
+				t.Fatalf("deleting %s: %v %s", name, err, res.Stderr)
+			}
+		}
 	}
 }
 
