@@ -144,6 +144,22 @@ func (s *scenario) replayNative(t *testing.T, programs []*compiler.Program, plan
 	}
 }
 
+// readNative reads what a plan needs, and everything if constraints ask for more.
+func (s *scenario) readNative(t *testing.T, session backend.Session, programs []*compiler.Program) *ir.Snapshot {
+	t.Helper()
+	scope := compiler.NFTScope(programs, compiler.PlanOptions{})
+	for {
+		snap, err := session.Snapshot(context.Background(), scope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := compiler.NewPlan(programs, snap, compiler.PlanOptions{}); scope.All || len(p.Asked)+len(p.AskedSets) == 0 {
+			return snap
+		}
+		scope = ir.Scope{All: true, AllSets: true, Own: compiler.OwnTables(programs)}
+	}
+}
+
 // loadNative brings the tables of nftables that iptables-nft does not print into a
 // namespace. `nft -j` is no restore format (FIELD M-46), so a node with such tables
 // has their text too.
