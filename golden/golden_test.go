@@ -408,7 +408,10 @@ func (s *scenario) sameSets(t *testing.T, planned, after *ir.State) {
 
 func (s *scenario) read(t *testing.T, session backend.Session, programs []*compiler.Program) *ir.Snapshot {
 	t.Helper()
-	snap, err := session.Snapshot(context.Background(), ir.Scope{All: true, AllSets: true, SetGlobs: compiler.SetGlobs(programs, nil), Own: compiler.OwnTables(programs)})
+	if s.variant == ir.NFT {
+		return s.readNative(t, session, programs)
+	}
+	snap, err := session.Snapshot(context.Background(), ir.Scope{All: true, AllSets: true, SetGlobs: compiler.SetGlobs(programs, nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

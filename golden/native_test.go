@@ -105,6 +105,7 @@ func (s *scenario) replayNative(t *testing.T, programs []*compiler.Program, plan
 		t.Fatal(err)
 	}
 	defer session.Close()
+	s.deleteUnmade(t, ns, session, programs)
 	before := s.read(t, session, programs)
 	if d := gocmp.Diff(baseChains(plan.Live), baseChains(before.State)); d != "" {
 		t.Errorf("the node that was loaded is not the one that was recorded (-recorded +loaded):\n%s", d)
@@ -143,6 +144,22 @@ func (s *scenario) replayNative(t *testing.T, programs []*compiler.Program, plan
 	}
 }
 
+// readNative reads what a plan needs, and everything if constraints ask for more.
+func (s *scenario) readNative(t *testing.T, session backend.Session, programs []*compiler.Program) *ir.Snapshot {
+	t.Helper()
+	scope := compiler.NFTScope(programs, compiler.PlanOptions{})
+	for {
+		snap, err := session.Snapshot(context.Background(), scope)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := compiler.NewPlan(programs, snap, compiler.PlanOptions{}); scope.All || len(p.Asked)+len(p.AskedSets) == 0 {
+			return snap
+		}
+		scope = ir.Scope{All: true, AllSets: true, Own: compiler.OwnTables(programs)}
+	}
+}
+
 // loadNative brings the tables of nftables that iptables-nft does not print into a
 // namespace. `nft -j` is no restore format (FIELD M-46), so a node with such tables
 // has their text too.
@@ -167,6 +184,29 @@ func (s *scenario) loadNative(t *testing.T, ns *netns.NS) {
 	res, err := ns.Runner().Run(context.Background(), backend.Cmd{Argv: []string{"nft", "-f", "-"}, Stdin: string(text)})
 	if err != nil || res.Exit != 0 {
 		t.Fatalf("loading native.nft: %v %s", err, res.Stderr)
+	}
+}
+
+// deleteUnmade deletes the base chains of iptables' tables that the node did not
+// have: iptables-restore makes all that a save prints, and a save prints all that
+// there could be.
+func (s *scenario) deleteUnmade(t *testing.T, ns *netns.NS, session backend.Session, programs []*compiler.Program) {
+	t.Helper()
+	recorded := baseChains(s.snap.State)
+	for _, table := range s.read(t, session, programs).State.NFTTables {
+		if table.Family == string(ir.Inet) || ir.BuiltinChains(table.Name) == nil {
+			continue
+		}
+		for _, c := range table.Chains {
+			name := table.Key() + " " + c.Name
+			if slices.ContainsFunc(recorded, func(r string) bool { return strings.HasPrefix(r, name+":") }) {
+				continue
+			}
+			res, err := ns.Runner().Run(context.Background(), backend.Cmd{Argv: append([]string{"nft", "delete", "chain"}, strings.Fields(name)...)})
+			if err != nil || res.Exit != 0 {
+				t.Fatalf("deleting %s: %v %s", name, err, res.Stderr)
+			}
+		}
 	}
 }
 
