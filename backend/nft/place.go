@@ -29,8 +29,11 @@ func (s *session) byNetlink(script backend.Script) (bool, error) {
 	n := 0
 	for _, f := range nfnetlink.Families {
 		tables, err := s.kernel.TablesOf(f)
-		if err != nil || len(tables) == 0 {
+		if err != nil {
 			return false, err
+		}
+		if len(tables) == 0 {
+			continue // the family may be unknown to the kernel
 		}
 		chains, err := s.kernel.Chains(f.Proto, f.Name)
 		if err != nil {
