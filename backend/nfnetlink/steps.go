@@ -224,6 +224,9 @@ func (w *setWriter) sets(i int, o *ir.NFTOp, rule *RawRule) []byte {
 	_ = EachAttr(rule.Exprs, func(_ uint16, elem []byte) error {
 		name, set := lookupOf(elem)
 		raw := rule.Sets[set]
+		if name == "exthdr" {
+			elem = sendable(elem)
+		}
 		if raw == nil || name != "lookup" {
 			exprs = AppendAttr(exprs, unix.NFTA_LIST_ELEM|unix.NLA_F_NESTED, elem)
 			return nil
@@ -244,6 +247,27 @@ func (w *setWriter) sets(i int, o *ir.NFTOp, rule *RawRule) []byte {
 		return nil
 	})
 	return exprs
+}
+
+// sendable is a write into a header as the kernel takes one: it lists its flags,
+// which are none, and refuses them.
+func sendable(elem []byte) []byte {
+	all := []uint16{
+		unix.NFTA_EXTHDR_TYPE, unix.NFTA_EXTHDR_OFFSET, unix.NFTA_EXTHDR_LEN, unix.NFTA_EXTHDR_OP, unix.NFTA_EXTHDR_SREG,
+	}
+	out := AppendAttr(nil, unix.NFTA_EXPR_NAME, CString("exthdr"))
+	writes := false
+	_ = EachAttr(elem, func(typ uint16, b []byte) error {
+		if typ == unix.NFTA_EXPR_DATA {
+			out = AppendAttr(out, unix.NFTA_EXPR_DATA|unix.NLA_F_NESTED, keep(b, all))
+			writes = len(keep(b, []uint16{unix.NFTA_EXTHDR_SREG})) > 0
+		}
+		return nil
+	})
+	if !writes {
+		return elem
+	}
+	return out
 }
 
 // lookupOf is an expression's name and, if it looks into a set, the name of that.
