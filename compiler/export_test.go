@@ -23,9 +23,3 @@ func Patched(a, b []string) []string {
 	}
 	return out
 }
-
-// Sets of tables of ours: what a plan says of them, and their digest.
-var (
-	OwnSetChanges = ownSetChanges
-	DigestOwnSet  = digestOwnSet
-)
