@@ -3,6 +3,7 @@ package nfnetlink
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -285,6 +286,13 @@ func (d *describer) field(base, offset, n uint32) (string, valueType) {
 // dport 80` alone. It returns the expression at which that began.
 func (d *describer) takeBack(what implied) int {
 	n := len(d.out) - 1
+	if what == impliedFamily && n > 0 && (d.implies[n] == impliedEther || d.implies[n] == impliedProtocol) && d.implies[n-1] == what {
+		// Of a concatenation: the look at the link's kind, or at the protocol, is taken back
+		// by a later part.
+		first := d.out[n-1].First
+		d.out, d.implies = slices.Delete(d.out, n-1, n), slices.Delete(d.implies, n-1, n)
+		return first
+	}
 	if n < 0 || d.implies[n] != what {
 		return d.index
 	}
@@ -334,6 +342,14 @@ func (d *describer) ct(a *Attrs) {
 func (d *describer) byteorder(a *Attrs) {
 	out := *d.take(a[byteorderSreg])
 	out.used = false
+	if out.n == 1 && Uint32(a[byteorderLen]) == 1 {
+		// nft does this to a protocol in a concatenation with ranges; there are no two bytes
+		// to swap.
+		first := out.first
+		d.load(a[byteorderDreg], &out)
+		out.first = first
+		return
+	}
 	switch out.as {
 	case valueHost:
 		out.as = valueNetwork

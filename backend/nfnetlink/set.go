@@ -27,8 +27,8 @@ type Set struct {
 	// takes, 0 if that is not said.
 	Object bool
 	Room   uint32
-	// Count is how many elements there are: two of a set of ranges count as one,
-	// rounded up. It is -1 before Linux 6.17, which does not say.
+	// Count is how many elements there are: two of a set of ranges of one part
+	// count as one, rounded down. It is -1 before Linux 6.17, which does not say.
 	Count int
 	// UserData is nft's own.
 	UserData []byte

@@ -28,6 +28,8 @@ type keyPart struct {
 	field    int
 	protocol bool
 	kind     ir.SetField
+	// native tells that a number is in the machine's byte order.
+	native bool
 }
 
 // setKey is how the kernel keeps the elements of a set.
@@ -69,12 +71,15 @@ func keyOf(s *ir.OwnSet) setKey {
 	}
 	if len(k.parts) == 1 {
 		k.size, k.ends = k.parts[0].size, s.Interval
+		k.parts[0].native = k.parts[0].kind == ir.MarkField && !k.ends
 		return k
 	}
-	for _, p := range k.parts {
-		k.size += padded(p.size)
-	}
 	k.ranges = s.Interval
+	for i := range k.parts {
+		k.size += padded(k.parts[i].size)
+		// In a set of ranges nft turns a mark around, and has rules do so too.
+		k.parts[i].native = k.parts[i].kind == ir.MarkField && !k.ranges
+	}
 	return k
 }
 
@@ -112,7 +117,7 @@ func (p keyPart) append(b []byte, v ir.Value) []byte {
 	switch {
 	case p.protocol:
 		return append(b, byte(v.Low>>16))
-	case p.kind == ir.MarkField:
+	case p.native:
 		return binary.NativeEndian.AppendUint32(b, uint32(v.Low))
 	case p.size == 16:
 		return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(b, v.High), v.Low)
@@ -165,7 +170,7 @@ func (k setKey) read(low, high []byte) (e ir.Element, ok bool) {
 
 func (p keyPart) read(b []byte) ir.Value {
 	switch {
-	case p.kind == ir.MarkField:
+	case p.native:
 		return ir.Value{Low: uint64(binary.NativeEndian.Uint32(b))}
 	case p.size == 16:
 		return ir.Value{High: binary.BigEndian.Uint64(b), Low: binary.BigEndian.Uint64(b[8:])}

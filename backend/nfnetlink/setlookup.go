@@ -62,11 +62,7 @@ type lookup struct {
 
 // tooFew is how many elements are missing if there are no others, by the count.
 func (l *lookup) tooFew(count int) int {
-	n := len(l.want) - count
-	if l.key.ends && n == -1 {
-		return 0 // the end at 0 that nft adds
-	}
-	return n
+	return len(l.want) - count
 }
 
 // found are the elements of the set.
@@ -157,7 +153,7 @@ func (l *lookup) counts(count int) (bool, error) {
 	if !l.key.ends {
 		return n == count, nil
 	}
-	// Begins and ends are elements of their own, and two count as one, rounded up. nft
+	// Begins and ends are elements of their own, and two count as one, rounded down. nft
 	// adds an end at 0 that closes nothing.
 	null, fits, err := l.ask([]question{{key: make([]byte, l.key.size), end: true}})
 	if err != nil {
@@ -172,10 +168,10 @@ func (l *lookup) counts(count int) (bool, error) {
 		entries--
 	}
 	entries += null
-	if (entries+1)/2 != count {
+	if entries/2 != count {
 		return false, nil
 	}
-	if open || entries%2 == 0 {
+	if open || entries%2 == 1 {
 		return true, nil
 	}
 	// One entry more would be counted the same: a range that is open at its end.

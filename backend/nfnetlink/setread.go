@@ -126,7 +126,7 @@ func (i *Set) describe() string {
 
 // ownElements fills in a set's elements.
 func (k *Conn) ownElements(kind ir.TableKind, info *Set, s, want *ir.OwnSet) error {
-	if info.Count == 0 {
+	if info.Count == 0 && !keyOf(s).ends {
 		s.Elements = []ir.Element{}
 		return nil
 	}

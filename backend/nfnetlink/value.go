@@ -129,7 +129,11 @@ func valueText(b []byte, as valueType) string {
 	case valueFamily:
 		return nameOr(familyNames, b[0])
 	case valueLinkType:
-		return strconv.FormatUint(number(b, binary.NativeEndian), 10)
+		n := number(b, binary.NativeEndian)
+		if n == unix.ARPHRD_ETHER {
+			return "ether"
+		}
+		return strconv.FormatUint(n, 10)
 	case valueICMPCode:
 		return nameOr(icmpCodeNames, b[0])
 	case valueICMPv6Code:

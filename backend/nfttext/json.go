@@ -128,6 +128,7 @@ const (
 	plain  style = iota
 	hex          // marks
 	quoted       // names of interfaces and helpers, times
+	index        // interfaces, or their numbers where there is no name
 )
 
 // styleOf is the style of what is compared with an expression or put into it.
@@ -144,7 +145,9 @@ func styleOf(e json.RawMessage) style {
 			switch x.Key {
 			case "mark":
 				return hex
-			case "iif", "oif", "iifname", "oifname", "helper", "time", "day", "hour":
+			case "iif", "oif":
+				return index
+			case "iifname", "oifname", "helper", "time", "day", "hour":
 				return quoted
 			}
 		case "&", "|", "^":
@@ -166,7 +169,8 @@ func expr(e json.RawMessage, in style) string {
 	switch e[0] {
 	case '"':
 		s := word(e)
-		if in == quoted && !strings.HasPrefix(s, "@") {
+		number := in == index && strings.Trim(s, "0123456789") == ""
+		if (in == quoted || in == index) && !strings.HasPrefix(s, "@") && !number {
 			return Quote(s)
 		}
 		return s

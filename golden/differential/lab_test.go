@@ -366,17 +366,22 @@ func (l *lab) load(p *compiler.Program) error {
 		return fmt.Errorf("%w %s", err, findings(plan.Diags))
 	}
 	kind := strings.TrimPrefix(string(l.variant), "iptables-")
-	for f, tool := range map[ir.Family]string{ir.IPv4: "iptables-", ir.IPv6: "ip6tables-"} {
-		if _, complaint := run(l.t, l.ns[router], empty, tool+kind+"-restore"); complaint != "" {
+	tools := map[ir.Family]string{ir.IPv4: "iptables-" + kind + "-restore", ir.IPv6: "ip6tables-" + kind + "-restore"}
+	for _, tool := range tools {
+		if _, complaint := run(l.t, l.ns[router], empty, tool); complaint != "" {
 			return errors.New(complaint)
 		}
-		for _, s := range scripts {
-			if s.Family != f {
-				continue
-			}
-			if _, complaint := run(l.t, l.ns[router], s.Text, tool+kind+"-restore", "--noflush"); complaint != "" {
-				return fmt.Errorf("%s\n%s", complaint, s.Text)
-			}
+	}
+	if _, complaint := run(l.t, l.ns[router], "", "ipset", "destroy"); complaint != "" {
+		return errors.New(complaint)
+	}
+	for _, s := range scripts {
+		argv := []string{tools[s.Family], "--noflush"}
+		if s.Sets {
+			argv = []string{"ipset", "restore"}
+		}
+		if _, complaint := run(l.t, l.ns[router], s.Text, argv...); complaint != "" {
+			return fmt.Errorf("%s\n%s", complaint, s.Text)
 		}
 	}
 	return nil

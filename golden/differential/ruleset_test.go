@@ -11,7 +11,13 @@ import (
 )
 
 // dice are random choices.
-type dice struct{ *rand.Rand }
+type dice struct {
+	*rand.Rand
+	// sets are the names of sets that rulesets declare, and rules ask; nil: none.
+	sets []string
+	// family tells that the ruleset is for one family, whose sets have their plain names.
+	family bool
+}
 
 func (d dice) pick(list ...string) string { return list[d.IntN(len(list))] }
 func (d dice) one(n int) bool             { return d.IntN(n) == 0 }
@@ -43,9 +49,13 @@ func randomRuleset(d dice) string {
 	b.WriteString("apiVersion: hookline/v1\nkind: Ruleset\nmetadata: {name: t, version: 1.0.0}\nspec:\n")
 	if d.one(4) {
 		fmt.Fprintf(&b, "  families: [%s]\n", d.pick("ipv4", "ipv6"))
+		d.family = true
 	}
 	if d.one(4) {
 		b.WriteString("  counters: false\n")
+	}
+	if d.sets != nil {
+		b.WriteString(randomSets(d))
 	}
 	b.WriteString("  tables:\n")
 	tables := []string{"filter", "mangle", "nat", "raw"}
@@ -101,6 +111,9 @@ func (d dice) table(b *strings.Builder, table string) {
 }
 
 func (d dice) rule(table string, c *chain, later []*chain) string {
+	if d.sets != nil && d.one(6) {
+		return d.setText()
+	}
 	if d.one(4) {
 		if s := d.text(table, c.hooks); s != "" {
 			return s
@@ -229,6 +242,9 @@ func (d dice) keys(table string, hooks []string, needs string) map[string]string
 		k["protocol"] = needs
 	case d.one(2):
 		k["protocol"] = d.pick("tcp", "tcp", "udp", "udp", "[tcp, udp]", "icmp", "icmpv6", "47")
+	}
+	if d.sets != nil && d.one(2) {
+		d.askSets(k, hooks)
 	}
 	withPorts := k["protocol"] == "tcp" || k["protocol"] == "udp" || k["protocol"] == "[tcp, udp]"
 	for range d.IntN(3) {
