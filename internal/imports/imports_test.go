@@ -53,6 +53,7 @@ var rules = []rule{
 	{"backend/redact", nil},
 	{"backend/machine", []string{"backend", "compiler/ir"}},
 	{"backend/recorded", []string{"backend", "backend/iptables", "backend/nfttext", "backend/redact", "compiler/ir", "compiler/xtables", "dsl/diag"}},
+	{"backend/nft", []string{"backend/...", "compiler/ir", "compiler/nftables", "compiler/xtables", "dsl/diag", "internal/netns"}},
 	{"backend/...", []string{"backend/...", "compiler/ir", "compiler/xtables", "dsl/diag", "internal/netns"}},
 	{"schemas/gen", []string{"dsl", "dsl/diag", "schemas/..."}},
 	{"schemas/...", []string{"dsl", "dsl/diag"}},
