@@ -44,7 +44,6 @@ func nativeProgram(b *testing.B, kind, text string) *compiler.Program {
 		b.Fatal(err)
 	}
 	p, list := compiler.Compile(docs[0], compiler.CompileOptions{
-		NoHost:   true, // this test reads and writes by itself
 		ReadFile: func(*diag.File, string) (*diag.File, error) { return diag.NewFile("blocked.txt", text), nil },
 	})
 	if err := list.Err(); err != nil {
