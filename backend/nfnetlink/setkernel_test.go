@@ -155,10 +155,23 @@ func everySet() []*ir.OwnSet {
 		ir.IPv6: {six(0, 255), six(300, 300), six(301, 307)},
 	}
 	types := []ir.SetType{
-		{ir.AddressField}, {ir.CIDRField}, {ir.PortField}, {ir.InterfaceField}, {ir.MACField}, {ir.MarkField},
-		{ir.CIDRField, ir.InterfaceField}, {ir.AddressField, ir.InterfaceField}, {ir.AddressField, ir.PortField}, {ir.CIDRField, ir.PortField},
-		{ir.AddressField, ir.MarkField}, {ir.AddressField, ir.MACField}, {ir.AddressField, ir.AddressField}, {ir.CIDRField, ir.CIDRField},
-		{ir.AddressField, ir.PortField, ir.AddressField}, {ir.CIDRField, ir.PortField, ir.CIDRField}, {ir.MACField, ir.InterfaceField, ir.MarkField, ir.PortField},
+		{ir.AddressField},
+		{ir.CIDRField},
+		{ir.PortField},
+		{ir.InterfaceField},
+		{ir.MACField},
+		{ir.MarkField},
+		{ir.CIDRField, ir.InterfaceField},
+		{ir.AddressField, ir.InterfaceField},
+		{ir.AddressField, ir.PortField},
+		{ir.CIDRField, ir.PortField},
+		{ir.AddressField, ir.MarkField},
+		{ir.AddressField, ir.MACField},
+		{ir.AddressField, ir.AddressField},
+		{ir.CIDRField, ir.CIDRField},
+		{ir.AddressField, ir.PortField, ir.AddressField},
+		{ir.CIDRField, ir.PortField, ir.CIDRField},
+		{ir.MACField, ir.InterfaceField, ir.MarkField, ir.PortField},
 	}
 	var out []*ir.OwnSet
 	for _, kind := range types {

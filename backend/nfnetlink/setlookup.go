@@ -240,19 +240,6 @@ func (l *lookup) fits(q *question, e *rawElement) bool {
 	return true
 }
 
-// taken tells whether any range holds a value.
-func (l *lookup) taken(key []byte) (bool, error) {
-	found := false
-	err := l.conn.stream(unix.NFT_MSG_GETSETELEM, l.family, netlink.Acknowledge, l.request([]question{{key: key}}), func([]byte) error {
-		found = true
-		return nil
-	})
-	if errors.Is(err, unix.ENOENT) {
-		return false, nil
-	}
-	return found, err
-}
-
 // growReceive makes room for answers that wait, and tells how many that is.
 func (k *Conn) growReceive(size int) (answers int, err error) {
 	raw, err := k.conn.SyscallConn()

@@ -34,7 +34,10 @@ func TestOneElementIsOneEvent(t *testing.T) {
 		_, err := h.ns.Runner().Run(ctx, backend.Cmd{Argv: []string{"sh", "-c", `exec timeout 60 stdbuf -oL nft monitor >"$1"`, "sh", log}})
 		ended <- err
 	}()
-	defer func() { stop(); <-ended }()
+	defer func() {
+		stop()
+		t.Logf("the monitor ended: %v", <-ended)
+	}()
 	// Both ends are marked by events that are sure to be seen.
 	h.until(log, "ahead")
 	h.commit(ops)

@@ -42,35 +42,35 @@ func (k *Conn) OwnSet(kind ir.TableKind, info *Set, want *ir.OwnSet) (*ir.OwnSet
 
 // own is the set without its elements. The kernel keeps addresses and prefixes in
 // the same way; the wanted set says which they are.
-func (i *Set) own(want *ir.OwnSet) *ir.OwnSet {
-	s := &ir.OwnSet{Name: i.Name, Counted: -1, Interval: i.Flags&unix.NFT_SET_INTERVAL != 0, Timeouts: i.Flags&unix.NFT_SET_TIMEOUT != 0, Timeout: uint32(i.Timeout / 1000)}
+func (s *Set) own(want *ir.OwnSet) *ir.OwnSet {
+	out := &ir.OwnSet{Name: s.Name, Counted: -1, Interval: s.Flags&unix.NFT_SET_INTERVAL != 0, Timeouts: s.Flags&unix.NFT_SET_TIMEOUT != 0, Timeout: uint32(s.Timeout / 1000)}
 	known := uint32(unix.NFT_SET_INTERVAL | unix.NFT_SET_TIMEOUT | setConcat)
-	s.Type, s.Family = i.ownType(s.Interval)
+	out.Type, out.Family = s.ownType(out.Interval)
 	key := setKey{}
-	if s.Type != nil {
-		key = keyOf(s)
+	if out.Type != nil {
+		key = keyOf(out)
 	}
-	plain := s.Type != nil && i.Flags&^known == 0 && i.DataType == 0 && !i.Object && !i.Exprs && i.Room == 0 && i.Timeout%1000 == 0 && i.Timeout/1000 <= 1<<32-1 &&
-		int(i.KeyLen) == key.size && key.number() == i.KeyType && (i.Flags&setConcat != 0) == key.ranges
-	for n := 0; plain && n < len(i.Fields); n++ {
-		plain = n < len(key.parts) && int(i.Fields[n]) == key.parts[n].size
+	plain := out.Type != nil && s.Flags&^known == 0 && s.DataType == 0 && !s.Object && !s.Exprs && s.Room == 0 && s.Timeout%1000 == 0 && s.Timeout/1000 <= 1<<32-1 &&
+		int(s.KeyLen) == key.size && key.number() == s.KeyType && (s.Flags&setConcat != 0) == key.ranges
+	for n := 0; plain && n < len(s.Fields); n++ {
+		plain = n < len(key.parts) && int(s.Fields[n]) == key.parts[n].size
 	}
 	if !plain {
-		s.Foreign, s.Type, s.Family, s.Counted = i.describe(), nil, 0, max(i.Count, 0)
-		return s
+		out.Foreign, out.Type, out.Family, out.Counted = s.describe(), nil, 0, max(s.Count, 0)
+		return out
 	}
-	if want != nil && want.Foreign == "" && want.Family == s.Family && want.Interval == s.Interval && keyOf(want).number() == i.KeyType {
-		s.Type = want.Type
+	if want != nil && want.Foreign == "" && want.Family == out.Family && want.Interval == out.Interval && keyOf(want).number() == s.KeyType {
+		out.Type = want.Type
 	}
-	return s
+	return out
 }
 
 // ownType are the fields of the language that the key's type can be for.
-func (i *Set) ownType(interval bool) (ir.SetType, ir.Family) {
+func (s *Set) ownType(interval bool) (ir.SetType, ir.Family) {
 	var t ir.SetType
 	var family ir.Family
 	var types []uint32
-	for n := i.KeyType; n != 0; n >>= typeBits {
+	for n := s.KeyType; n != 0; n >>= typeBits {
 		types = append(types, n&(1<<typeBits-1))
 	}
 	slices.Reverse(types)
@@ -110,18 +110,18 @@ func (i *Set) ownType(interval bool) (ir.SetType, ir.Family) {
 }
 
 // describe says what a set is that hookline never makes.
-func (i *Set) describe() string {
-	words := []string{fmt.Sprintf("a set with keys of nft's type %d", i.KeyType)}
-	if i.DataType != 0 || i.Object {
+func (s *Set) describe() string {
+	words := []string{fmt.Sprintf("a set with keys of nft's type %d", s.KeyType)}
+	if s.DataType != 0 || s.Object {
 		words = []string{"a map"}
 	}
-	if i.Exprs {
+	if s.Exprs {
 		words = append(words, "statements for each element")
 	}
-	if i.Room != 0 {
-		words = append(words, fmt.Sprintf("room for %d elements", i.Room))
+	if s.Room != 0 {
+		words = append(words, fmt.Sprintf("room for %d elements", s.Room))
 	}
-	return strings.Join(append(words, fmt.Sprintf("flags 0x%x", i.Flags)), ", ")
+	return strings.Join(append(words, fmt.Sprintf("flags 0x%x", s.Flags)), ", ")
 }
 
 // ownElements fills in a set's elements.

@@ -94,7 +94,7 @@ func same(a, b []ir.Element) bool { return len(a) == len(b) && (len(a) == 0 || &
 // difference walks two sorted lists.
 func difference(live, want []ir.Element) (add, remove []ir.Element) {
 	for len(live) > 0 || len(want) > 0 {
-		c := 0
+		var c int
 		switch {
 		case len(live) == 0:
 			c = 1

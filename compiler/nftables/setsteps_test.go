@@ -120,8 +120,12 @@ func TestElementText(t *testing.T) {
 		{ir.SetType{ir.MACField}, 0, at(0x02005e100001, 0x02005e100001, nil), "02:00:5e:10:00:01"},
 		{ir.SetType{ir.MarkField}, 0, at(16, 16, nil), "0x00000010"},
 		{ir.SetType{ir.AddressField, ir.PortField}, ir.IPv4, ir.Element{Interval: one(1), Rest: []ir.Interval{port(17, 53, 60)}}, "0.0.0.1 . udp . 53-60"},
-		{ir.SetType{ir.CIDRField, ir.InterfaceField, ir.MarkField}, ir.IPv4, ir.Element{Interval: ir.Interval{High: ir.Value{Low: 255}}, Rest: []ir.Interval{{Low: name, High: name}, one(2)}},
-			`0.0.0.0/24 . "eth0.1" . 0x00000002`},
+		{
+			ir.SetType{ir.CIDRField, ir.InterfaceField, ir.MarkField},
+			ir.IPv4,
+			ir.Element{Interval: ir.Interval{High: ir.Value{Low: 255}}, Rest: []ir.Interval{{Low: name, High: name}, one(2)}},
+			`0.0.0.0/24 . "eth0.1" . 0x00000002`,
+		},
 		{ir.SetType{ir.AddressField}, ir.IPv4, at(1, 1, &ir.ElementOptions{HasTimeout: true, Timeout: 90, Comment: "a"}), `0.0.0.1 timeout 90s comment "a"`},
 	} {
 		if got := ElementText(&ir.OwnSet{Type: tt.kind, Family: tt.family}, tt.e); got != tt.want {
@@ -134,8 +138,16 @@ func TestElementText(t *testing.T) {
 func TestSetName(t *testing.T) {
 	seen := map[string]string{}
 	for _, tt := range [][2]string{
-		{"blocked-4", "blocked-4"}, {"blocked", "blocked"}, {"web.1_x", "web.1_x"}, {"mark", "set-mark"}, {"set-mark", "set-set-mark"}, {"4ever", "set-4ever"},
-		{"-x", "set--x"}, {"a:b", "a/3ab"}, {"a/3ab", "a/2f3ab"}, {"hosts@home", "hosts/40home"},
+		{"blocked-4", "blocked-4"},
+		{"blocked", "blocked"},
+		{"web.1_x", "web.1_x"},
+		{"mark", "set-mark"},
+		{"set-mark", "set-set-mark"},
+		{"4ever", "set-4ever"},
+		{"-x", "set--x"},
+		{"a:b", "a/3ab"},
+		{"a/3ab", "a/2f3ab"},
+		{"hosts@home", "hosts/40home"},
 	} {
 		got := SetName(tt[0])
 		if got != tt[1] || !ir.NFTName(got) {
