@@ -59,6 +59,9 @@ type Script struct {
 	// as one transaction of their own. Text is empty then, and Origin has one entry for
 	// each step.
 	Steps []ir.NFTOp
+	// Ops are the steps that Text says, for the nft backend, which has another way to the
+	// kernel than the tool.
+	Ops []ir.NFTOp
 }
 
 // LineRange is where several lines come from, counted from 1, both ends included.

@@ -37,18 +37,25 @@ func newBackend(t testing.TB, ns *netns.NS) *nft.Backend {
 }
 
 // TestConformance runs the suite on the kernel, each subtest in a namespace of its
-// own.
+// own: with nft alone, and as on a host with so many rules that nft cannot be asked to
+// put one at a place.
 func TestConformance(t *testing.T) {
-	backendtest.RunNFT(t, func(t *testing.T) backendtest.NFTHost {
-		ns := netns.ForTest(t)
-		return backendtest.NFTHost{
-			Backend: newBackend(t, ns),
-			Load: func(t *testing.T, tables []*ir.OwnTable) {
-				run(t, ns, "flush ruleset\n"+backendtest.NFTScript(tables), "nft", "-f", "-")
-			},
-			Dump: func(t *testing.T) []*ir.OwnTable { return dump(t, ns) },
-		}
-	})
+	for name, set := range map[string]func(*nft.Backend){"nft": func(*nft.Backend) {}, "netlink": nft.AlwaysByNetlink} {
+		t.Run(name, func(t *testing.T) {
+			backendtest.RunNFT(t, func(t *testing.T) backendtest.NFTHost {
+				ns := netns.ForTest(t)
+				b := newBackend(t, ns)
+				set(b)
+				return backendtest.NFTHost{
+					Backend: b,
+					Load: func(t *testing.T, tables []*ir.OwnTable) {
+						run(t, ns, "flush ruleset\n"+backendtest.NFTScript(tables), "nft", "-f", "-")
+					},
+					Dump: func(t *testing.T) []*ir.OwnTable { return dump(t, ns) },
+				}
+			})
+		})
+	}
 }
 
 // dump is what `nft -j` says of a namespace.

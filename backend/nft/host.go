@@ -33,6 +33,9 @@ type Backend struct {
 	// tables reads the chains of iptables that somebody asks for.
 	tables *iptables.Backend
 
+	// few is fewRules, but in tests.
+	few int
+
 	// What is found out about the machine's programs, once.
 	mu       sync.Mutex
 	version  string
@@ -43,7 +46,7 @@ var _ backend.Backend = (*Backend)(nil)
 
 // New makes a Backend. It touches nothing: a missing nft is an error of Session.
 func New(opt Options) (*Backend, error) {
-	b := &Backend{run: opt.Runner, around: opt.NetNS}
+	b := &Backend{run: opt.Runner, around: opt.NetNS, few: fewRules}
 	if b.run == nil {
 		b.run = &run.Exec{}
 	}

@@ -11,13 +11,6 @@ import (
 	"hookline/compiler/ir"
 )
 
-// ownFamilies are those of nf_tables in which our tables can stand.
-func ownFamilies() []nfnetlink.Family {
-	return slices.DeleteFunc(slices.Clone(nfnetlink.Families), func(f nfnetlink.Family) bool {
-		return !slices.Contains(ownKinds, ir.TableKind(f.Name))
-	})
-}
-
 var ownKinds = []ir.TableKind{ir.Inet, ir.IP, ir.IP6}
 
 // ownPrefix begins the names of all tables that hookline makes.

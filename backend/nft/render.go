@@ -37,7 +37,7 @@ func Render(tx ir.Transaction) ([]backend.Script, error) {
 				return nil, fmt.Errorf("rendering step %d: %w", i, err)
 			}
 		}
-		out = append(out, backend.Script{Text: w.text.String(), Origin: w.origin})
+		out = append(out, backend.Script{Text: w.text.String(), Origin: w.origin, Ops: part.Ops})
 	}
 	return out, nil
 }

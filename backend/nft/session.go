@@ -61,6 +61,13 @@ func (s *session) Apply(ctx context.Context, script backend.Script) error {
 	if script.Steps != nil {
 		return s.sendSteps(ctx, script)
 	}
+	alone, err := s.byNetlink(script)
+	if err != nil {
+		return err
+	}
+	if alone {
+		return s.commit(ctx, script)
+	}
 	return s.send(ctx, script)
 }
 
