@@ -22,6 +22,7 @@ import (
 	"hookline/compiler/ir"
 	"hookline/compiler/nftables"
 	"hookline/dsl/diag"
+	"hookline/golden/injector"
 	"hookline/internal/netns"
 )
 
@@ -186,6 +187,20 @@ func (s *scenario) loadNative(t *testing.T, ns *netns.NS) {
 	res, err := ns.Runner().Run(context.Background(), backend.Cmd{Argv: []string{"nft", "-f", "-"}, Stdin: string(text)})
 	if err != nil || res.Exit != 0 {
 		t.Fatalf("loading native.nft: %v %s", err, res.Stderr)
+	}
+	for _, table := range s.snap.State.Own {
+		for _, c := range table.Chains {
+			var rules []injector.Rule
+			for _, r := range c.Rules {
+				if r.Tag != "" {
+					rules = append(rules, injector.Rule{Text: r.Text, Tag: r.Tag})
+				}
+			}
+			// nft has no words for what other programs leave beside rules.
+			if err := injector.Insert(ns, table.Kind, table.Name, c.Name, rules); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
 
