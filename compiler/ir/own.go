@@ -178,9 +178,13 @@ func (s *OwnSet) Size() int {
 }
 
 // SameShape tells that two sets can hold the same elements: one need not be made
-// anew to become the other.
+// anew to become the other. The kernel keeps addresses and prefixes in the same way:
+// whether it keeps ranges is Interval.
 func (s *OwnSet) SameShape(o *OwnSet) bool {
-	return s.Foreign == "" && o.Foreign == "" && slices.Equal(s.Type, o.Type) && s.Family == o.Family &&
+	same := func(a, b SetField) bool {
+		return a == b || (a == AddressField || a == CIDRField) && (b == AddressField || b == CIDRField)
+	}
+	return s.Foreign == "" && o.Foreign == "" && slices.EqualFunc(s.Type, o.Type, same) && s.Family == o.Family &&
 		s.Interval == o.Interval && s.Timeouts == o.Timeouts && s.Timeout == o.Timeout
 }
 

@@ -11,9 +11,6 @@ type id struct {
 	rest string
 }
 
-// elsewhere is the reason of those that speak of native nftables tables of ours.
-const elsewhere = "about tables of our own in nftables: this version applies nothing by nft"
-
 // ids are all IDs, in the order of the notes.
 var ids = []id{
 	{name: "H-1", what: "our jump between Calico's and kube-proxy's; every rule of others keeps bytes and order"},
@@ -41,12 +38,12 @@ var ids = []id{
 	{name: "R-9", what: "a result for each family; a reference that IPv6 lacks fails nothing silently"},
 	{name: "N-1", what: "native rules in iptables' tables: recognised, with chain, handle, expression and author; nothing is written there"},
 	{name: "N-2", what: "after an apply every iptables tool still reads the tables, with the same text"},
-	{name: "N-3", what: "after an apply of nft tables, iptables -C still works", why: elsewhere},
+	{name: "N-3", what: "after an apply of nft tables, iptables -C still works"},
 	{name: "N-4", what: "another program's whole-table rewrite around our apply: noticed, applied again, bounded"},
 	{name: "N-5", what: "what we write survives iptables-save | iptables-restore in its meaning"},
 	{name: "N-6", what: "nothing is deleted by a text that does not decode and print back the same"},
-	{name: "N-7", what: "rules that another program puts into an nft table that is not its own", rest: "such rules in a table of ours: this version applies nothing by nft"},
-	{name: "N-8", what: "an unchanged nft ruleset raises no event", why: elsewhere},
+	{name: "N-7", what: "rules that another program puts into an nft table that is not its own, ours too: told, left, removed or refused"},
+	{name: "N-8", what: "an unchanged nft ruleset raises no event, and nobody who answers events goes round with us"},
 	{name: "N-9", what: "rules without comments serve as references, by match and target"},
 	{name: "N-10", what: "mark bits that another program uses are found, with its name"},
 	{name: "N-11", what: "no iptables program on the host: a warning, because NetBird and Tailscale then write native rules"},
@@ -83,7 +80,7 @@ var ids = []id{
 	{name: "T-15", what: "boot, flush and timer: applied again and again it converges and never opens the host"},
 	{name: "T-16", what: "no shared chain is flushed, no policy changed"},
 	{name: "T-17", what: "every text that the tools print is read"},
-	{name: "T-18", what: "an accept in one base chain is not final, a drop is; unique priorities of nft hooks", rest: "priorities of base chains of our own: this version applies nothing by nft"},
-	{name: "T-19", what: "a changed priority replaces the chain in one transaction", why: elsewhere},
+	{name: "T-18", what: "an accept in one base chain is not final, a drop is; unique priorities of nft hooks"},
+	{name: "T-19", what: "a changed priority replaces the chain in one transaction"},
 	{name: "T-20", what: "nothing lists the whole nft ruleset first: tables and base chains are asked of the kernel"},
 }

@@ -35,6 +35,9 @@ const delay = 500 * time.Millisecond
 
 // Insert puts rules on top of a chain of a table, in their order.
 func Insert(ns *netns.NS, kind ir.TableKind, table, chain string, rules []Rule) error {
+	if len(rules) == 0 {
+		return nil
+	}
 	exprs, err := compile(rules)
 	if err != nil {
 		return err
