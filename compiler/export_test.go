@@ -90,9 +90,3 @@ func PlaceBases(programs []*Program, snap *ir.Snapshot, opt PlanOptions) (*Plan,
 	pl.plan.Planned = after
 	return pl.plan, out
 }
-
-// Sets of tables of ours: what a plan says of them, and their digest.
-var (
-	OwnSetChanges = ownSetChanges
-	DigestOwnSet  = digestOwnSet
-)

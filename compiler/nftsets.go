@@ -13,7 +13,9 @@ import (
 func (w *nftWriter) sets() {
 	for _, d := range w.prog.Sets {
 		w.setComments(d)
-		w.table.Sets = append(w.table.Sets, ownSet(d.NamedSet))
+		s := ownSet(d.NamedSet)
+		w.disjoint(d, s)
+		w.table.Sets = append(w.table.Sets, s)
 	}
 }
 
@@ -29,6 +31,24 @@ func ownSet(n *ir.NamedSet) *ir.OwnSet {
 		s.Family = n.Family
 	}
 	return s
+}
+
+// disjoint cuts elements apart that the kernel would refuse beside each other.
+func (w *nftWriter) disjoint(d *DeclaredSet, s *ir.OwnSet) {
+	if !s.Interval {
+		return
+	}
+	list, conflict, tooMany := nftables.Disjoint(s.Type, s.Elements)
+	switch {
+	case tooMany:
+		w.diags.Errorf(diag.UnsupportedBackend, d.Span, "the elements of set %s overlap so much that nft would have to hold more than a million pieces", d.Declared).
+			WithHelp("write elements that do not overlap, or " + iptablesOnly)
+	case conflict != nil:
+		w.diags.Errorf(diag.InvalidValue, d.Span, "two elements of set %s overlap and have another comment or timeout, which nft cannot hold: %s and %s", d.Declared,
+			nftables.ElementText(s, conflict[0]), nftables.ElementText(s, conflict[1])).WithHelp("write elements that do not overlap, or " + iptablesOnly)
+	default:
+		s.Elements = list
+	}
 }
 
 // setComments reports comments of elements that nft cannot keep.

@@ -78,11 +78,15 @@ func TestNFTablesSets(t *testing.T) {
 
 // A plan says of a set how many elements come and go, the first of them, and how.
 func TestOwnSetChanges(t *testing.T) {
-	one := func(n uint64) ir.Element { return ir.Element{Interval: ir.Interval{Low: ir.Value{Low: n}, High: ir.Value{Low: n}}} }
+	one := func(n uint64) ir.Element {
+		return ir.Element{Interval: ir.Interval{Low: ir.Value{Low: n}, High: ir.Value{Low: n}}}
+	}
 	set := func(name string, timeout uint32, list ...ir.Element) *ir.OwnSet {
 		return &ir.OwnSet{Name: name, Type: ir.SetType{ir.AddressField}, Family: ir.IPv4, Timeouts: timeout > 0, Timeout: timeout, Elements: list, Counted: -1}
 	}
-	table := func(sets ...*ir.OwnSet) *ir.OwnTable { return &ir.OwnTable{Kind: ir.Inet, Name: "hookline-x", Sets: sets} }
+	table := func(sets ...*ir.OwnSet) *ir.OwnTable {
+		return &ir.OwnTable{Kind: ir.Inet, Name: "hookline-x", Sets: sets}
+	}
 	unread := set("unread", 0)
 	unread.Counted = 9
 	live := table(set("same", 0, one(1)), set("some", 0, one(1), one(2)), set("one", 0), set("shape", 60, one(1)), set("gone", 0, one(7)), unread)

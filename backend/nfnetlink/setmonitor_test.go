@@ -31,7 +31,7 @@ func TestOneElementIsOneEvent(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() {
-		_, err := h.ns.Runner().Run(ctx, backend.Cmd{Argv: []string{"sh", "-c", `exec timeout 60 stdbuf -oL nft monitor >"$1"`, "sh", log}})
+		_, err := h.ns.Runner().Run(ctx, backend.Cmd{Argv: []string{"sh", "-c", `exec stdbuf -oL nft monitor >"$1"`, "sh", log}})
 		ended <- err
 	}()
 	defer func() {
