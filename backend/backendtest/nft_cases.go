@@ -96,7 +96,7 @@ func nftStaleHandle(t *testing.T, h NFTHost) {
 	yaml := diag.NewFile("site.yaml", "rules:\n  - web\n")
 	insert := insertBefore("filter-SITE", stale, web)
 	insert.Origin = yaml.Span(11, 14)
-	e := b.refused(2, true, addRule("filter-SITE", logged), insert)
+	e := b.refusal(2, true, addRule("filter-SITE", logged), insert)
 	if l := e.Line(); l == nil || l.Span != insert.Origin || l.Table != "inet hookline-site" || l.Block != 0 {
 		t.Errorf("the refused line does not lead to the YAML: %+v", l)
 	}
@@ -122,7 +122,7 @@ func nftRefusedRule(t *testing.T, h NFTHost) {
 	yaml := diag.NewFile("site.yaml", "rules:\n  - bad\n")
 	bad := addRule("filter-SITE", "nosuchthing 5 accept")
 	bad.Origin = yaml.Span(11, 14)
-	e := b.refused(4, false, addTable(), flushChain("filter-SITE"), addRule("filter-SITE", web), bad, addRule("filter-SITE", dropped))
+	e := b.refusal(4, false, addTable(), flushChain("filter-SITE"), addRule("filter-SITE", web), bad, addRule("filter-SITE", dropped))
 	if l := e.Line(); l == nil || l.Span != bad.Origin {
 		t.Errorf("the refused line does not lead to the YAML: %+v", l)
 	}

@@ -150,7 +150,13 @@ func (b *nftBench) apply(ops ...ir.NFTOp) *ir.State {
 
 // refused sends steps that have to fail at a line, and makes sure that nothing at all
 // has changed. foreseen tells that the prediction refuses them, too.
-func (b *nftBench) refused(line int, foreseen bool, ops ...ir.NFTOp) *backend.ScriptError {
+func (b *nftBench) refused(line int, foreseen bool, ops ...ir.NFTOp) {
+	b.Helper()
+	_ = b.refusal(line, foreseen, ops...)
+}
+
+// refusal does the same, and says what was refused.
+func (b *nftBench) refusal(line int, foreseen bool, ops ...ir.NFTOp) *backend.ScriptError {
 	b.Helper()
 	tx := ir.Transaction{NFT: ops}
 	before, dump := b.snapshot(ourScope), b.Dump(b.T)

@@ -59,6 +59,56 @@ func TestNFTConformance(t *testing.T) {
 	})
 }
 
+// TestNFTSets: steps on sets are done as they are planned, whichever way they go.
+func TestNFTSets(t *testing.T) {
+	set := &ir.OwnSet{Name: "ports", Type: ir.SetType{ir.PortField}, Counted: -1}
+	step := func(do ir.NFTOpKind, elements ...ir.Element) ir.NFTOp {
+		return ir.NFTOp{Kind: ir.Inet, Table: "hookline-t", Do: do, Set: set, Elements: elements}
+	}
+	port := func(n uint64) ir.Element {
+		v := ir.Value{Low: n}
+		return ir.Element{Interval: ir.Interval{Low: v, High: v}}
+	}
+	b := fake.New(ir.NFT, &ir.State{Families: ir.Families})
+	s, err := b.Session(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(ops ...ir.NFTOp) error {
+		scripts, err := b.Render(ir.Transaction{NFT: ops})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, script := range scripts {
+			if err := s.Apply(context.Background(), script); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	rule := ir.NFTOp{Kind: ir.Inet, Table: "hookline-t", Do: ir.NFTAddRule, Chain: "a", Rule: &ir.OwnRule{Text: "tcp dport @ports counter drop"}}
+	err = send(ir.NFTOp{Kind: ir.Inet, Table: "hookline-t", Do: ir.NFTAddTable}, step(ir.NFTAddSet), step(ir.NFTAddElements, port(22), port(80)),
+		ir.NFTOp{Kind: ir.Inet, Table: "hookline-t", Do: ir.NFTAddChain, Chain: "a"}, rule)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := send(step(ir.NFTDeleteElements, port(22))); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.State().OwnTable(ir.Inet, "hookline-t").Set("ports").Size(); got != 1 {
+		t.Errorf("the set has %d elements, want 1", got)
+	}
+	var refused *backend.ScriptError
+	if err := send(rule, step(ir.NFTDeleteElements, port(22))); !errors.As(err, &refused) || refused.Number != 2 {
+		t.Errorf("an element that is not there: %v, want a refusal of line 2", err)
+	}
+	ahead := step(ir.NFTAddElements, port(90))
+	ahead.Netlink = true
+	if err := send(ahead); err != nil || b.State().OwnTable(ir.Inet, "hookline-t").Set("ports").Size() != 2 {
+		t.Errorf("a step that goes ahead: %v", err)
+	}
+}
+
 // iptablesOf are the tables that iptables would show, too.
 func iptablesOf(tables []*ir.OwnTable) []*ir.Table {
 	var out []*ir.Table

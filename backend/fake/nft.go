@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"hookline/backend"
+	"hookline/backend/nft"
 	"hookline/compiler/ir"
 )
 
@@ -71,8 +72,17 @@ func refusedNFT(script backend.Script, line int, message string) error {
 }
 
 // parseNFT reads a script as backend/nft renders it. lines are the numbers of the
-// steps' lines.
+// steps' lines. Steps on sets are taken as they are: their lines are many.
 func parseNFT(script backend.Script) (tx ir.Transaction, lines []int, err error) {
+	if len(script.Steps) > 0 {
+		for i := range script.Steps {
+			lines = append(lines, i+1)
+		}
+		return ir.Transaction{NFT: script.Steps}, lines, nil
+	}
+	if slices.ContainsFunc(script.Ops, onSets) {
+		return parseWithSets(script)
+	}
 	n := 0
 	for line := range strings.Lines(script.Text) {
 		n++
@@ -85,6 +95,34 @@ func parseNFT(script backend.Script) (tx ir.Transaction, lines []int, err error)
 			return tx, nil, refusedNFT(script, n, message)
 		}
 		tx.NFT, lines = append(tx.NFT, o), append(lines, n)
+	}
+	return tx, lines, nil
+}
+
+func onSets(o ir.NFTOp) bool { return o.Set != nil }
+
+// parseWithSets takes a script's steps on sets as they are, and reads the lines of the
+// others.
+func parseWithSets(script backend.Script) (tx ir.Transaction, lines []int, err error) {
+	text := strings.Split(strings.TrimSuffix(script.Text, "\n"), "\n")
+	n := 0
+	for i, o := range script.Ops {
+		one, err := nft.Render(ir.Transaction{NFT: script.Ops[i : i+1]})
+		if err != nil {
+			return tx, nil, err
+		}
+		if len(one) == 0 || n >= len(text) {
+			continue
+		}
+		tx.NFT, lines = append(tx.NFT, o), append(lines, n+1)
+		if !onSets(o) {
+			read, message := parseNFTLine(text[n])
+			if message != "" {
+				return tx, nil, refusedNFT(script, n+1, message)
+			}
+			tx.NFT[len(tx.NFT)-1] = read
+		}
+		n += len(one[0].Origin)
 	}
 	return tx, lines, nil
 }

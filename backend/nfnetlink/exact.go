@@ -160,13 +160,21 @@ func (d *describer) setText(l *loaded, name string) string {
 	if set == nil {
 		return "@" + name
 	}
-	// What is written is one field without data, as ours are.
+	// What is written is one field, as ours are, and perhaps a verdict.
 	var out []string
 	for _, r := range ranges {
-		if r.Data != nil || l.as == valueBytes || l.masked || len(r.From) != l.n || set.Exprs || set.Timeout != 0 {
+		if l.as == valueBytes || l.masked || len(r.From) != l.n || set.Exprs || set.Timeout != 0 {
 			return d.rawSet(set, ranges)
 		}
-		out = append(out, rangeText(r, l.as))
+		text := rangeText(r, l.as)
+		if r.Data != nil {
+			code, chain := verdictText(r.Data)
+			if code == nfttext.Unknown("verdict") || chain != "" && !ir.NFTName(chain) {
+				return d.rawSet(set, ranges)
+			}
+			text += " : " + strings.TrimSpace(code+" "+chain)
+		}
+		out = append(out, text)
 	}
 	return "{ " + strings.Join(out, ", ") + " }"
 }

@@ -81,11 +81,14 @@ func lineOf(ops []ir.NFTOp, step int) int {
 	return n
 }
 
+// errNoNamespace says that there is no place to make rules in; nft alone has to do.
+var errNoNamespace = errors.New("there is no private network namespace to be had")
+
 // compile makes the rules of a script, by step.
 func (s *session) compile(ctx context.Context, script backend.Script) (rules map[int]*nfnetlink.RawRule, err error) {
 	ns, err := netns.New()
 	if err != nil {
-		return nil, fmt.Errorf("making rules: %w", err)
+		return nil, fmt.Errorf("%w: %w", errNoNamespace, err)
 	}
 	defer func() { err = errors.Join(err, ns.Close()) }()
 	conn, err := nfnetlink.Dial(ns.Do)

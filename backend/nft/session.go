@@ -47,8 +47,8 @@ func (s *session) Close() error {
 	return nil
 }
 
-// Check has nft parse a script without sending it. It is no dry run: jumps in a
-// circle pass, and so does what only a commit finds.
+// Check has nft and the kernel look at a script without doing it: what is missing, and
+// jumps in a circle, are found. Steps on sets that go without nft are not looked at.
 func (s *session) Check(ctx context.Context, script backend.Script) error {
 	if script.Steps != nil {
 		return nil // there is no text that a tool could find fault with
@@ -66,7 +66,9 @@ func (s *session) Apply(ctx context.Context, script backend.Script) error {
 		return err
 	}
 	if alone {
-		return s.commit(ctx, script)
+		if err := s.commit(ctx, script); !errors.Is(err, errNoNamespace) {
+			return err
+		}
 	}
 	return s.send(ctx, script)
 }

@@ -51,6 +51,7 @@ var rules = []rule{
 	{"backend/nfttext", nil},
 	{"backend/nfnetlink", []string{"backend/nfttext", "compiler/ir", "compiler/xtables"}},
 	{"backend/redact", nil},
+	{"backend/nft", []string{"backend", "backend/iptables", "backend/nfnetlink", "backend/run", "compiler/ir", "compiler/nftables", "dsl/diag", "internal/netns"}},
 	{"backend/machine", []string{"backend", "compiler/ir"}},
 	{"backend/recorded", []string{"backend", "backend/iptables", "backend/nfttext", "backend/redact", "compiler/ir", "compiler/xtables", "dsl/diag"}},
 	{"backend/nft", []string{"backend/...", "compiler/ir", "compiler/nftables", "compiler/xtables", "dsl/diag", "internal/netns"}},
