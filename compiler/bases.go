@@ -27,10 +27,13 @@ type basePlace struct {
 // rules there has a place that bounds can name. What constraints ask for comes
 // later (Plan.Asked).
 func NFTScope(programs []*Program, opt PlanOptions) ir.Scope {
-	s := ir.Scope{Families: opt.Families}
+	s := ir.Scope{Families: opt.Families, OwnSets: map[string][]*ir.OwnSet{}}
 	for _, p := range programs {
 		if name := nftables.TableName(p.Name); !slices.Contains(s.Own, name) {
 			s.Own = append(s.Own, name)
+		}
+		for _, d := range p.Sets {
+			s.OwnSets[nftables.TableName(p.Name)] = append(s.OwnSets[nftables.TableName(p.Name)], ownSet(d.NamedSet))
 		}
 		for _, a := range p.Anchors {
 			if !ir.IsBuiltin(a.Key.Table, a.Key.Chain) {

@@ -1,6 +1,8 @@
 package compiler
 
 import (
+	"slices"
+
 	"hookline/compiler/ir"
 	"hookline/dsl/diag"
 )
@@ -101,8 +103,8 @@ type edit struct {
 	old, new int
 }
 
-// diffLimit bounds the table of the longest common subsequence; beyond it what
-// differs is shown as removed and added.
+// diffLimit bounds the table of the longest common subsequence; longer lists are
+// compared piece by piece.
 const diffLimit = 4 << 20
 
 // diffLines compares two lists of lines. A removed line directly ahead of an
@@ -127,18 +129,98 @@ func diffLines(old, new []string) []edit {
 	return out
 }
 
+// diffMiddle compares what is left between equal heads and tails: by the longest
+// common subsequence if the lists are short, else piece by piece between the lines
+// that stand once in each list.
 func diffMiddle(old, new []string, at int) []edit {
+	if (len(old)+1)*(len(new)+1) <= diffLimit {
+		return diffShort(old, new, at, at)
+	}
+	var out []edit
+	i, j := 0, 0
+	piece := func(oldEnd, newEnd int) {
+		out = append(out, diffPiece(old[i:oldEnd], new[j:newEnd], at+i, at+j)...)
+		i, j = oldEnd, newEnd
+	}
+	for _, m := range onceInBoth(old, new) {
+		piece(m.old, m.new)
+		out = append(out, edit{Unchanged, at + i, at + j})
+		i, j = i+1, j+1
+	}
+	piece(len(old), len(new))
+	return out
+}
+
+// diffPiece is diffShort, or, of what is too long for that, all of the old and all of
+// the new.
+func diffPiece(old, new []string, oldAt, newAt int) []edit {
+	if (len(old)+1)*(len(new)+1) <= diffLimit {
+		return diffShort(old, new, oldAt, newAt)
+	}
+	var out []edit
+	for i := range old {
+		out = append(out, edit{Removed, oldAt + i, -1})
+	}
+	for j := range new {
+		out = append(out, edit{Added, -1, newAt + j})
+	}
+	return out
+}
+
+// onceInBoth are the most lines that stand once in each list and in the same order
+// in both: a longest ascending row of places.
+func onceInBoth(old, new []string) []edit {
+	type place struct{ count, at int }
+	index := func(list []string) map[string]place {
+		out := make(map[string]place, len(list))
+		for i, s := range list {
+			p := out[s]
+			out[s] = place{p.count + 1, i}
+		}
+		return out
+	}
+	in, all := index(new), index(old)
+	var pairs []edit
+	for i, s := range old {
+		if p := in[s]; p.count == 1 && all[s].count == 1 {
+			pairs = append(pairs, edit{Unchanged, i, p.at})
+		}
+	}
+	// last[n] is the pair with the least place in new that ends a row of n+1.
+	last, before := []int{}, make([]int, len(pairs))
+	for k, p := range pairs {
+		n, _ := slices.BinarySearchFunc(last, p.new, func(x, to int) int { return pairs[x].new - to })
+		before[k] = -1
+		if n > 0 {
+			before[k] = last[n-1]
+		}
+		if n == len(last) {
+			last = append(last, k)
+		} else {
+			last[n] = k
+		}
+	}
+	var out []edit
+	if len(last) > 0 {
+		for k := last[len(last)-1]; k >= 0; k = before[k] {
+			out = append(out, pairs[k])
+		}
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// diffShort compares two lists by their longest common subsequence. The two numbers
+// are what the lists' indexes begin with.
+func diffShort(old, new []string, oldAt, newAt int) []edit {
 	w := len(new) + 1
-	var lcs []int32
-	if (len(old)+1)*w <= diffLimit {
-		lcs = make([]int32, (len(old)+1)*w)
-		for i := len(old) - 1; i >= 0; i-- {
-			for j := len(new) - 1; j >= 0; j-- {
-				if old[i] == new[j] {
-					lcs[i*w+j] = lcs[(i+1)*w+j+1] + 1
-				} else {
-					lcs[i*w+j] = max(lcs[(i+1)*w+j], lcs[i*w+j+1])
-				}
+	lcs := make([]int32, (len(old)+1)*w)
+	for i := len(old) - 1; i >= 0; i-- {
+		for j := len(new) - 1; j >= 0; j-- {
+			if old[i] == new[j] {
+				lcs[i*w+j] = lcs[(i+1)*w+j+1] + 1
+			} else {
+				lcs[i*w+j] = max(lcs[(i+1)*w+j], lcs[i*w+j+1])
 			}
 		}
 	}
@@ -160,15 +242,15 @@ func diffMiddle(old, new []string, at int) []edit {
 	i, j := 0, 0
 	for i < len(old) || j < len(new) {
 		switch {
-		case lcs != nil && i < len(old) && j < len(new) && old[i] == new[j]:
+		case i < len(old) && j < len(new) && old[i] == new[j]:
 			flush()
-			out = append(out, edit{Unchanged, at + i, at + j})
+			out = append(out, edit{Unchanged, oldAt + i, newAt + j})
 			i, j = i+1, j+1
-		case i < len(old) && (j == len(new) || lcs == nil || lcs[(i+1)*w+j] >= lcs[i*w+j+1]):
-			gone = append(gone, at+i)
+		case i < len(old) && (j == len(new) || lcs[(i+1)*w+j] >= lcs[i*w+j+1]):
+			gone = append(gone, oldAt+i)
 			i++
 		default:
-			come = append(come, at+j)
+			come = append(come, newAt+j)
 			j++
 		}
 	}

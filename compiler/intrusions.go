@@ -22,47 +22,87 @@ type Intrusion struct {
 	Removed bool
 }
 
+// intruders are the rules of others in a table that stay there, and what they need.
+type intruders struct {
+	stay         map[uint64]bool // by handle
+	chains, sets map[string]bool
+}
+
 // intrusions finds the rules of others in a table and does with them what its
-// ruleset says. It returns the handles of those that stay.
-func (pl *planner) intrusions(p *Program, live, want *ir.OwnTable) map[uint64]bool {
-	stay := map[uint64]bool{}
+// ruleset says.
+func (pl *planner) intrusions(p *Program, live, want *ir.OwnTable) *intruders {
+	out := &intruders{map[uint64]bool{}, map[string]bool{}, map[string]bool{}}
 	if live == nil {
-		return stay
+		return out
 	}
 	for _, c := range live.Chains {
 		in := want.Chain(c.Name)
-		if in == nil {
-			continue // the chain goes with all that is in it
-		}
+		// With a chain that goes, or is made again, all goes that is in it.
+		gone := in == nil && c.Base != nil || in != nil && !sameHook(c.Base, in.Base)
 		for i := range c.Rules {
 			r := &c.Rules[i]
-			if x, ok := pl.intrusion(p, in, r); ok {
-				x.Key = ownChainKey(keyOf(live), c.Name)
-				// With a chain that is made again all goes that is in it.
-				x.Removed = p.Intrusions == RemoveIntrusions && !pl.opt.TolerateIntrusions || !sameHook(c.Base, in.Base)
-				stay[r.Handle] = !x.Removed
+			if r.Tag == "" {
+				continue
+			}
+			x := Intrusion{Ruleset: p.Name, Key: ownChainKey(keyOf(live), c.Name), Text: r.String(), Tag: r.Tag}
+			if hit, known := pl.cat.Comment(r.Tag); known {
+				x.Author = hit.Entry.Name
+			}
+			x.Removed = gone || p.Intrusions == RemoveIntrusions && !pl.opt.TolerateIntrusions
+			if x.Removed {
 				pl.plan.Intrusions = append(pl.plan.Intrusions, x)
 				pl.tellIntrusion(p, x)
+				continue
+			}
+			out.stay[r.Handle] = true
+			pl.plan.Intrusions = append(pl.plan.Intrusions, x)
+		}
+	}
+	out.needs(live, want)
+	pl.intrudersGo(p, out, live, want)
+	return out
+}
+
+// needs follows the rules that stay to the chains and sets that they ask.
+func (x *intruders) needs(live, want *ir.OwnTable) {
+	for grown := true; grown; {
+		grown = false
+		for _, c := range live.Chains {
+			if want.Chain(c.Name) == nil && !x.chains[c.Name] && c.Base == nil {
+				continue // what stands in it goes, unless a rule that stays leads here
+			}
+			for _, r := range c.Rules {
+				if !x.stay[r.Handle] {
+					continue
+				}
+				for _, to := range r.Jumps() {
+					grown = grown || !x.chains[to]
+					x.chains[to] = true
+				}
+				for _, s := range r.Sets() {
+					x.sets[s] = true
+				}
 			}
 		}
 	}
-	return stay
 }
 
-// intrusion tells whether a rule of our table is somebody else's: it bears what
-// nft and hookline never write beside a rule, or a comment by which the catalogue
-// knows its author.
-func (pl *planner) intrusion(p *Program, want *ir.OwnChain, r *ir.OwnRule) (Intrusion, bool) {
-	x := Intrusion{Ruleset: p.Name, Text: r.String(), Tag: cmp.Or(r.Tag, r.Comment)}
-	hit, known := pl.cat.Comment(x.Tag)
-	if known {
-		x.Author = hit.Entry.Name
+// intrudersGo takes from those that stay the rules in chains that go because nothing
+// that stays leads to them, and reports all.
+func (pl *planner) intrudersGo(p *Program, x *intruders, live, want *ir.OwnTable) {
+	for i := range pl.plan.Intrusions {
+		in := &pl.plan.Intrusions[i]
+		if in.Ruleset != p.Name || in.Removed || in.Key.Table != live.Name {
+			continue
+		}
+		if name := in.Key.Chain; want.Chain(name) == nil && !x.chains[name] {
+			in.Removed = true
+			for _, r := range live.Chain(name).Rules {
+				delete(x.stay, r.Handle)
+			}
+		}
+		pl.tellIntrusion(p, *in)
 	}
-	if r.Tag != "" {
-		return x, true
-	}
-	wanted := slices.ContainsFunc(want.Rules, func(w ir.OwnRule) bool { return w.Comment == r.Comment })
-	return x, known && r.Comment != "" && !wanted
 }
 
 func (pl *planner) tellIntrusion(p *Program, x Intrusion) {

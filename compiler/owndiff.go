@@ -13,12 +13,14 @@ type ownDiff struct {
 	live, want *ir.OwnTable // either may be nil
 	// stays tells of a standing rule that it is left where it is, though nobody wants it.
 	stays func(r *ir.OwnRule) bool
+	// needed are the chains that rules which stay jump to.
+	needed map[string]bool
 	// rewrite tells that a rule has to be written again even if it stands as it should.
 	rewrite func(r *ir.OwnRule) bool
 
 	key ownKey
 	// The steps, in the order in which they are sent.
-	chains, empty, gone, come, drop []ir.NFTOp
+	empty, gone, drop, chains, come []ir.NFTOp
 	// edits are the differences chain by chain, for people.
 	edits []chainEdit
 }
@@ -58,14 +60,44 @@ func (d *ownDiff) run() {
 		return
 	}
 	for _, c := range d.live.Chains {
-		if d.want.Chain(c.Name) == nil {
+		switch {
+		case d.want.Chain(c.Name) != nil:
+		case d.needed[c.Name]:
+			d.shell(c)
+		default:
 			d.edits = append(d.edits, chainEdit{name: c.Name, before: c})
-			if len(c.Rules) > 0 {
-				d.empty = append(d.empty, d.op(ir.NFTFlushChain, c.Name))
-			}
-			d.drop = append(d.drop, d.op(ir.NFTDeleteChain, c.Name))
+			d.goes(c)
 		}
 	}
+}
+
+// goes are the steps that take a chain away: its rules with all others that go, and
+// the chain itself once nothing jumps to it.
+func (d *ownDiff) goes(c *ir.OwnChain) {
+	if len(c.Rules) > 0 {
+		d.empty = append(d.empty, d.op(ir.NFTFlushChain, c.Name))
+	}
+	d.drop = append(d.drop, d.op(ir.NFTDeleteChain, c.Name))
+}
+
+// shell takes from a chain that nobody wants what is not needed by rules of others
+// that stay.
+func (d *ownDiff) shell(c *ir.OwnChain) {
+	left := &ir.OwnChain{Name: c.Name, Base: c.Base}
+	at, texts := d.standing(c)
+	if len(at) == 0 {
+		return
+	}
+	e := chainEdit{name: c.Name, before: c, after: left}
+	for _, x := range diffLines(texts, nil) {
+		x.old = at[x.old]
+		e.rules = append(e.rules, x)
+		r := c.Rules[x.old]
+		o := d.op(ir.NFTDeleteRule, c.Name)
+		o.Rule, o.Handle = &r, r.Handle
+		d.gone = append(d.gone, o)
+	}
+	d.edits = append(d.edits, e)
 }
 
 // sameHook tells that a chain need not be made again.
@@ -82,7 +114,7 @@ func (d *ownDiff) chain(live, want *ir.OwnChain) {
 	if live != nil && !sameHook(live.Base, want.Base) {
 		// The kernel does not move a chain: it goes and comes in one transaction.
 		e.remade, kept = true, nil
-		d.chains = append(d.chains, d.op(ir.NFTFlushChain, live.Name), d.op(ir.NFTDeleteChain, live.Name))
+		d.goes(live)
 	}
 	if kept == nil {
 		add := d.op(ir.NFTAddChain, want.Name)
@@ -90,11 +122,8 @@ func (d *ownDiff) chain(live, want *ir.OwnChain) {
 		d.chains = append(d.chains, add)
 		kept = &ir.OwnChain{}
 	}
-	standing, texts := d.standing(kept, want)
-	var wanted []string
-	for i := range want.Rules {
-		wanted = append(wanted, want.Rules[i].String())
-	}
+	standing, texts := d.standing(kept)
+	wanted := printed(want, texts)
 	edits := diffLines(texts, wanted)
 	d.steps(kept, want, standing, edits)
 	for _, x := range edits {
@@ -105,7 +134,7 @@ func (d *ownDiff) chain(live, want *ir.OwnChain) {
 	}
 	if e.remade && live != nil {
 		// What stood is shown as staying where it does.
-		s, texts := d.standing(live, want)
+		s, texts := d.standing(live)
 		e.rules = diffLines(texts, wanted)
 		for i := range e.rules {
 			if e.rules[i].old >= 0 {
@@ -117,29 +146,38 @@ func (d *ownDiff) chain(live, want *ir.OwnChain) {
 }
 
 // standing are the indexes of a chain's rules that are ours to decide about, and
-// their texts as they were sent.
-func (d *ownDiff) standing(live, want *ir.OwnChain) (at []int, texts []string) {
-	sent := map[string]string{}
-	for _, r := range want.Rules {
-		if r.Printed != "" {
-			sent[r.Printed] = r.Text
-		}
-	}
+// their texts.
+func (d *ownDiff) standing(live *ir.OwnChain) (at []int, texts []string) {
 	for i := range live.Rules {
-		r := live.Rules[i]
-		if d.stays != nil && d.stays(&r) {
+		r := &live.Rules[i]
+		if d.stays != nil && d.stays(r) {
 			continue
 		}
-		if text, known := sent[r.Text]; known {
-			r.Text = text
-		}
 		text := r.String()
-		if r.Tag != "" || d.rewrite != nil && d.rewrite(&r) {
+		if r.Tag != "" || d.rewrite != nil && d.rewrite(r) {
 			text = "\x00" // equal to no rule that is wanted
 		}
 		at, texts = append(at, i), append(texts, text)
 	}
 	return at, texts
+}
+
+// printed are the texts by which the rules of a wanted chain are known where they
+// stand: as they are printed, or as they were sent where that is what stands.
+func printed(want *ir.OwnChain, standing []string) []string {
+	known := map[string]bool{}
+	for _, s := range standing {
+		known[s] = true
+	}
+	var out []string
+	for _, r := range want.Rules {
+		text := r.String()
+		if r.Printed != "" && !known[text] {
+			text = ir.OwnRule{Text: r.Printed, Comment: r.Comment}.String()
+		}
+		out = append(out, text)
+	}
+	return out
 }
 
 // steps are those that change the rules of a chain: a new rule goes directly ahead

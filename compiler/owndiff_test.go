@@ -161,3 +161,31 @@ func TestOwnDiffIsSmall(t *testing.T) {
 		t.Errorf("a rule that is known to be printed otherwise: %+v", ops)
 	}
 }
+
+// In long lists, too, what stays stays.
+func TestOwnDiffOfLongChains(t *testing.T) {
+	table := func(first, last string) *ir.OwnTable {
+		c := &ir.OwnChain{Name: "filter-A", Rules: []ir.OwnRule{{Text: first}}}
+		for i := range 5000 {
+			c.Rules = append(c.Rules, ir.OwnRule{Text: fmt.Sprint("rule ", i)})
+		}
+		c.Rules = append(c.Rules, ir.OwnRule{Text: last})
+		return &ir.OwnTable{Kind: ir.Inet, Name: "hookline-t", Chains: []*ir.OwnChain{c}}
+	}
+	if _, ops := appliedDiff(t, hostTable(table("a", "b")), table("c", "d"), nil); len(ops) != 4 {
+		t.Errorf("%d steps", len(ops))
+	}
+}
+
+// A base chain whose name is jumped to by what stands goes behind those jumps.
+func TestOwnDiffOfChainsThatChangeTheirKind(t *testing.T) {
+	live := hostTable(&ir.OwnTable{Kind: ir.Inet, Name: "hookline-t", Chains: []*ir.OwnChain{
+		{Name: "filter-INPUT", Rules: []ir.OwnRule{{Text: "accept"}}},
+		{Name: "filter-A", Rules: []ir.OwnRule{{Text: "jump filter-INPUT"}}},
+	}})
+	want := &ir.OwnTable{Kind: ir.Inet, Name: "hookline-t", Chains: []*ir.OwnChain{
+		{Name: "filter-INPUT", Base: &ir.BaseChain{Type: "filter", Hook: "input"}, Rules: []ir.OwnRule{{Text: "jump filter-A"}}},
+		{Name: "filter-A", Rules: []ir.OwnRule{{Text: "accept"}}},
+	}}
+	appliedDiff(t, live, want, nil)
+}

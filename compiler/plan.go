@@ -61,8 +61,10 @@ type Plan struct {
 
 	attributionLive, attributionPlanned *recognize.Table
 	owns, ownsSet, ownsTable            func(name string) bool
-	shared                              func(ir.ChainKey) bool
-	ourJump                             func(ir.Family, *ir.Rule) bool
+	// sent are the texts of rules of ours by what they are printed as.
+	sent    map[string]string
+	shared  func(ir.ChainKey) bool
+	ourJump func(ir.Family, *ir.Rule) bool
 	// adopted holds "chain key, target" of the jumps whose place the rulesets manage.
 	adopted map[string]bool
 	// collected are the texts of the rules of others that go, by their chain, emptied

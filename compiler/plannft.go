@@ -6,8 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"hookline/compiler/ir"
 	"hookline/compiler/nftables"
@@ -23,6 +25,12 @@ func (pl *planner) runNFT() {
 		return
 	}
 	pl.own()
+	pl.plan.sent = map[string]string{}
+	for key, printed := range pl.opt.Respelled {
+		if sent, ok := strings.CutPrefix(key, RespellKey(ir.BothFamilies, "")); ok {
+			pl.plan.sent[printed] = sent
+		}
+	}
 	pl.rec = recognize.New(pl.cat, Fields).State(pl.snap.State)
 	pl.plan.attributionLive, pl.plan.attributionPlanned = pl.rec, pl.rec
 	pl.checkOtherVariant()
@@ -107,7 +115,7 @@ func (pl *planner) ownTables() {
 		if pl.diags().HasErrors() {
 			return
 		}
-		pl.keepStanding(tables, places)
+		pl.keepStanding(places)
 		tables, _ = nftTables(pl.programs, places) // what there was to say was said
 		for _, t := range tables {
 			if len(t.Chains) > 0 || len(t.Sets) > 0 {
@@ -132,25 +140,51 @@ func (pl *planner) ownTables() {
 	}
 }
 
-// keepStanding takes from the anchors that are held those that stand: they are left
-// where they are.
-func (pl *planner) keepStanding(tables []*ir.OwnTable, places map[baseKey]basePlace) {
+// keepStanding takes from the anchors that are held those that stand, family by
+// family: they are left where they are. A jump for both families is one rule, or
+// two, so that every way in which it can stand is looked for.
+func (pl *planner) keepStanding(places map[baseKey]basePlace) {
 	for key, place := range places {
-		for a := range place.Held {
-			name, chain := nftables.TableName(key.ruleset), nftables.ChainName(key.table, key.hook)
-			at := slices.IndexFunc(tables, func(t *ir.OwnTable) bool { return t.Name == name })
-			live := pl.snap.State.OwnTable(tables[at].Kind, name).Chain(chain)
-			stands := live != nil
-			for _, r := range tables[at].Chain(chain).Rules {
-				if r.Label == a.Name && r.Origin == a.Rule.Origin {
-					stands = stands && slices.ContainsFunc(live.Rules, func(x ir.OwnRule) bool { return x.String() == r.String() })
+		held := slices.SortedFunc(maps.Keys(place.Held), func(a, b *Anchor) int {
+			return cmp.Or(cmp.Compare(a.Span.Start, b.Span.Start), cmp.Compare(a.Key.Family, b.Key.Family))
+		})
+		var stand []*Anchor
+		for _, a := range held {
+			both := []*Anchor{a}
+			for _, b := range held {
+				if b != a && b.Span == a.Span && b.Name == a.Name {
+					both = append(both, b)
 				}
 			}
-			if stands {
-				delete(place.Held, a)
+			if pl.standsAs(key, place, []*Anchor{a}) || len(both) > 1 && pl.standsAs(key, place, both) {
+				stand = append(stand, a)
 			}
 		}
+		for _, a := range stand {
+			delete(place.Held, a)
+		}
 	}
+}
+
+// standsAs tells whether the rules that some held anchors would have are in the base
+// chain that stands.
+func (pl *planner) standsAs(key baseKey, place basePlace, anchors []*Anchor) bool {
+	p := pl.programs[slices.IndexFunc(pl.programs, func(p *Program) bool { return p.Name == key.ruleset })]
+	only := *p
+	only.Anchors, only.Chains, only.Sets = anchors, p.Chains, p.Sets
+	tables, list := nftTables([]*Program{&only}, nil)
+	chain := nftables.ChainName(key.table, key.hook)
+	live := pl.snap.State.OwnTable(tables[0].Kind, tables[0].Name).Chain(chain)
+	want := tables[0].Chain(chain)
+	if list.HasErrors() || live == nil || want == nil {
+		return false
+	}
+	for _, w := range want.Rules {
+		if !slices.ContainsFunc(live.Rules, func(r ir.OwnRule) bool { return r.Tag == "" && r.String() == w.String() }) {
+			return false
+		}
+	}
+	return true
 }
 
 // respell says what rules of ours are known to be printed as.
@@ -177,26 +211,67 @@ func (pl *planner) tableGoes(t *ir.OwnTable) {
 // ownTable are the steps that make one table, and what they change for people.
 func (pl *planner) ownTable(live, want *ir.OwnTable) []ir.NFTOp {
 	p := pl.rulesetOfTable(want.Name)
-	sets := nftables.DiffSets(live, want)
-	d := &ownDiff{live: live, want: want, key: keyOf(want), rewrite: sets.Rewrites}
-	intruders := pl.intrusions(p, live, want)
-	d.stays = func(r *ir.OwnRule) bool { return intruders[r.Handle] }
-	d.run()
 	var ops []ir.NFTOp
+	if why := cannotMend(live); why != "" {
+		pl.diags().Warnf(diag.CounterRestarts, p.Span, "the table %s is made anew: %s", live.Key(), why)
+		ops = append(ops, ir.NFTOp{Kind: live.Kind, Table: live.Name, Do: ir.NFTDeleteTable, Origin: p.Span})
+		pl.tableGoes(live)
+		live = nil
+	}
+	intruders := pl.intrusions(p, live, want)
+	kept, sets := pl.ownSets(live, want, intruders)
+	d := &ownDiff{live: live, want: want, key: keyOf(want), rewrite: sets.Rewrites, needed: intruders.chains}
+	d.stays = func(r *ir.OwnRule) bool { return intruders.stay[r.Handle] }
+	d.run()
 	if live == nil {
 		ops = append(ops, ir.NFTOp{Kind: want.Kind, Table: want.Name, Do: ir.NFTAddTable, Origin: p.Span})
 	}
-	pl.plan.SetChanges = append(pl.plan.SetChanges, ownSetChanges(live, want)...)
+	pl.plan.SetChanges = append(pl.plan.SetChanges, ownSetChanges(kept, want)...)
 	for _, e := range d.edits {
 		pl.changesOf(d, e)
 	}
 	return append(ops, d.ops(sets)...)
 }
 
-// ops are all steps in the order in which they are sent: what rules refer to comes
-// ahead of them, and goes behind them.
+// ownSets compares the sets of a table, without those that rules of others ask which
+// stay.
+func (pl *planner) ownSets(live, want *ir.OwnTable, intruders *intruders) (*ir.OwnTable, *nftables.SetDiff) {
+	if live == nil {
+		return nil, nftables.DiffSets(nil, want)
+	}
+	kept := *live
+	kept.Sets = slices.DeleteFunc(slices.Clone(live.Sets), func(s *ir.OwnSet) bool {
+		return intruders.sets[s.Name] && want.Set(s.Name) == nil
+	})
+	return &kept, nftables.DiffSets(&kept, want)
+}
+
+// cannotMend says why a table that stands cannot be brought to what is wanted step
+// by step; empty if it can.
+func cannotMend(live *ir.OwnTable) string {
+	if live == nil {
+		return ""
+	}
+	if live.Flags != "" {
+		return "somebody has marked it as " + live.Flags
+	}
+	for _, c := range live.Chains {
+		if !nftables.IsName(c.Name) {
+			return fmt.Sprintf("somebody has made a chain %q in it, a name that nft cannot write", c.Name)
+		}
+	}
+	for _, s := range live.Sets {
+		if !nftables.IsName(s.Name) {
+			return fmt.Sprintf("somebody has made a set %q in it, a name that nft cannot write", s.Name)
+		}
+	}
+	return ""
+}
+
+// ops are all steps in the order in which they are sent: rules go ahead of what they
+// refer to, and come behind it; a map goes ahead of the chains that it jumps to.
 func (d *ownDiff) ops(sets *nftables.SetDiff) []ir.NFTOp {
-	return slices.Concat(sets.Before, d.chains, d.empty, d.gone, sets.Between, d.come, d.drop, sets.After)
+	return slices.Concat(sets.Before, d.empty, d.gone, sets.After, d.drop, sets.Between, d.chains, d.come)
 }
 
 // changesOf says what happens to a chain in changes of a plan.
@@ -302,7 +377,7 @@ func (pl *planner) digestOwn() {
 			continue
 		}
 		note(t)
-		fmt.Fprintf(d, "table %s\n", t.Key())
+		fmt.Fprintf(d, "table %s %s\n", t.Key(), t.Flags)
 		for _, s := range t.Sets {
 			digestOwnSet(d, s)
 		}
@@ -330,9 +405,11 @@ func (pl *planner) digestOwn() {
 }
 
 // restoreNFT are the steps that take our tables back to what stood before an apply.
-// Rules that others put into them stay as they are now.
-func (p *Plan) restoreNFT(before, now *ir.State) ir.Transaction {
+// Rules and sets that others put into them stay as they are now. What nft cannot be
+// told again is left out, and said.
+func (p *Plan) restoreNFT(before, now *ir.State) (ir.Transaction, map[ir.TableKey]error) {
 	var tx ir.Transaction
+	failed := map[ir.TableKey]error{}
 	ours := func(t *ir.OwnTable) bool { return p.ownsTable(t.Name) }
 	for _, t := range now.Own {
 		if ours(t) && before.OwnTable(t.Kind, t.Name) == nil {
@@ -343,8 +420,18 @@ func (p *Plan) restoreNFT(before, now *ir.State) ir.Transaction {
 		if !ours(t) {
 			continue
 		}
-		live, want := now.OwnTable(t.Kind, t.Name), withoutIntruders(t)
-		sets := nftables.DiffSets(live, want)
+		live := now.OwnTable(t.Kind, t.Name)
+		want, err := p.sendable(t, live)
+		if err != nil {
+			failed[ownChainKey(keyOf(t), "").TableKey()] = err
+		}
+		kept := live
+		if live != nil {
+			k := *live
+			k.Sets = slices.DeleteFunc(slices.Clone(live.Sets), func(s *ir.OwnSet) bool { return s.Foreign != "" })
+			kept = &k
+		}
+		sets := nftables.DiffSets(kept, want)
 		d := &ownDiff{live: live, want: want, key: keyOf(t), rewrite: sets.Rewrites, stays: func(r *ir.OwnRule) bool { return r.Tag != "" }}
 		d.run()
 		if live == nil {
@@ -352,20 +439,47 @@ func (p *Plan) restoreNFT(before, now *ir.State) ir.Transaction {
 		}
 		tx.NFT = append(tx.NFT, d.ops(sets)...)
 	}
-	return tx
+	if len(failed) == 0 {
+		failed = nil
+	}
+	return tx, failed
 }
 
-// withoutIntruders is a table without the rules that others put into it: who did so
-// does it again.
-func withoutIntruders(t *ir.OwnTable) *ir.OwnTable {
+// sendable is a table that stood as it can be sent again: without the rules and sets
+// that others put into it, for who did so does it again, and our rules in the words in
+// which they were sent. A rule for which there are none stays where it still stands;
+// that one is gone is the error.
+func (p *Plan) sendable(t, live *ir.OwnTable) (*ir.OwnTable, error) {
 	out := *t
-	out.Chains = nil
+	out.Chains, out.Sets = nil, slices.DeleteFunc(slices.Clone(t.Sets), func(s *ir.OwnSet) bool { return s.Foreign != "" })
+	var lost error
 	for _, c := range t.Chains {
+		if !nftables.IsName(c.Name) || c.Base != nil && ir.HookIndex(c.Base.Hook) < 0 {
+			lost = errors.Join(lost, fmt.Errorf("%s: the chain %q, which hookline did not make, is not put back", t.Key(), c.Name))
+			continue
+		}
 		n := *c
-		n.Rules = slices.DeleteFunc(slices.Clone(c.Rules), func(r ir.OwnRule) bool { return r.Tag != "" })
+		n.Rules = nil
+		for _, r := range c.Rules {
+			if r.Tag != "" {
+				continue
+			}
+			if sent, known := p.sent[r.Text]; known {
+				r.Printed, r.Text = r.Text, sent
+			} else if strings.Contains(r.Text, "(0x") && !stands(live.Chain(c.Name), r) {
+				lost = errors.Join(lost, fmt.Errorf("%s %s: the rule %q cannot be put back: how it was written is not known", t.Key(), c.Name, r.String()))
+				continue
+			}
+			n.Rules = append(n.Rules, r)
+		}
 		out.Chains = append(out.Chains, &n)
 	}
-	return &out
+	return &out, lost
+}
+
+// stands tells whether a chain, which may be nil, has a rule.
+func stands(c *ir.OwnChain, r ir.OwnRule) bool {
+	return c != nil && slices.ContainsFunc(c.Rules, func(x ir.OwnRule) bool { return x.String() == r.String() && x.Handle == r.Handle })
 }
 
 // OwnRespellings lists those of a table of known spellings that the rules of the

@@ -224,3 +224,139 @@ func TestNativeConstraints(t *testing.T) {
 		}
 	}
 }
+
+// Rules of others that stay keep what they jump to and ask; those in a chain that
+// goes go with it, and are told.
+func TestIntrudersAndWhatTheyNeed(t *testing.T) {
+	host := func() *ir.Snapshot {
+		h := applied(t, nativePlan(t, nativeRuleset, nativeHost(), compiler.PlanOptions{}))
+		own := h.State.Own[0]
+		c := own.Chain("filter-INPUT")
+		c.Rules = append(c.Rules, ir.OwnRule{Text: "ip saddr @theirs jump theirs", Tag: "x", Handle: 90})
+		own.Chains = append(own.Chains,
+			&ir.OwnChain{Name: "theirs", Rules: []ir.OwnRule{{Text: "accept", Tag: "x", Handle: 91}, {Text: "drop", Handle: 92}}},
+			&ir.OwnChain{Name: "filter-OLD", Rules: []ir.OwnRule{{Text: "accept", Tag: "y", Handle: 93}}})
+		own.Sets = append(own.Sets, &ir.OwnSet{Name: "theirs", Foreign: "a map", Counted: -1})
+		return h
+	}
+	for mode, want := range map[string]struct {
+		rules, chains, sets, removed int
+		code                         int
+	}{"tolerate": {4, 3, 1, 1, 0}, "remove": {3, 2, 0, 3, 0}, "fail": {0, 0, 0, 1, 3}} {
+		text := strings.Replace(nativeRuleset, "  backend: nft", "  backend: nft\n  intrusions: "+mode, 1)
+		p := nativePlan(t, text, host(), compiler.PlanOptions{})
+		removed := 0
+		for _, x := range p.Intrusions {
+			if x.Removed {
+				removed++
+			}
+		}
+		if got := compiler.ExitCode(p.Diags); got != want.code || removed != want.removed || len(p.Intrusions) != 3 {
+			t.Errorf("%s: exit code %d, %d of %d go: %v", mode, got, removed, len(p.Intrusions), p.Diags.All())
+		}
+		if want.code != 0 {
+			continue
+		}
+		own := p.Planned.Own[0]
+		n := 0
+		for _, c := range own.Chains {
+			n += len(c.Rules)
+		}
+		if want.rules+1 != n+map[string]int{"tolerate": 0, "remove": 1}[mode] || len(own.Chains) != want.chains || len(own.Sets) != want.sets {
+			t.Errorf("%s: %d rules, %d chains, %d sets", mode, n, len(own.Chains), len(own.Sets))
+		}
+		again := nativePlan(t, text, &ir.Snapshot{Variant: ir.NFT, State: p.Planned}, compiler.PlanOptions{})
+		if !again.Empty() {
+			t.Errorf("%s: the second time there is something to do: %+v", mode, again.Transaction.NFT)
+		}
+	}
+}
+
+// A table that cannot be mended step by step is made anew.
+func TestTablesThatCannotBeMended(t *testing.T) {
+	for name, change := range map[string]func(*ir.OwnTable){
+		"a flag":                  func(o *ir.OwnTable) { o.Flags = "dormant" },
+		"a chain without a name":  func(o *ir.OwnTable) { o.Chains = append(o.Chains, &ir.OwnChain{Name: "foo bar"}) },
+		"a chain named as a word": func(o *ir.OwnTable) { o.Chains = append(o.Chains, &ir.OwnChain{Name: "accept"}) },
+		"a set without a name":    func(o *ir.OwnTable) { o.Sets = append(o.Sets, &ir.OwnSet{Name: "9", Foreign: "x"}) },
+	} {
+		host := applied(t, nativePlan(t, nativeRuleset, nativeHost(), compiler.PlanOptions{}))
+		change(host.State.Own[0])
+		p := nativePlan(t, nativeRuleset, host, compiler.PlanOptions{})
+		after := applied(t, p)
+		if p.Empty() || after.State.Own[0].Flags != "" || len(after.State.Own[0].Chains) != 2 || len(after.State.Own[0].Sets) != 0 {
+			t.Errorf("%s: %+v", name, after.State.Own[0])
+		}
+		if again := nativePlan(t, nativeRuleset, after, compiler.PlanOptions{}); !again.Empty() {
+			t.Errorf("%s: the second time there is something to do", name)
+		}
+	}
+}
+
+// Two rules that are printed alike are two rules.
+func TestRulesThatPrintAlike(t *testing.T) {
+	text := strings.Replace(nativeRuleset, `            - {name: rest`, `            - {nft: "tcp dport ssh counter accept", comment: ssh}`+"\n            - {name: rest", 1)
+	host := applied(t, nativePlan(t, text, nativeHost(), compiler.PlanOptions{}))
+	c := host.State.Own[0].Chain("filter-SITE")
+	c.Rules[1].Text = "tcp dport 22 counter accept"
+	known := map[string]string{compiler.RespellKey(ir.BothFamilies, "tcp dport ssh counter accept"): "tcp dport 22 counter accept"}
+	if p := nativePlan(t, text, host, compiler.PlanOptions{Respelled: known}); !p.Empty() {
+		t.Errorf("there is something to do: %+v", p.Changes)
+	}
+	if p := nativePlan(t, text, host, compiler.PlanOptions{}); len(p.Transaction.NFT) != 2 {
+		t.Errorf("without the record: %+v", p.Changes)
+	}
+}
+
+// Taking back puts rules back in the words in which they were sent, and says which
+// it cannot.
+func TestNativeRestoreOfUnreadableRules(t *testing.T) {
+	before := applied(t, nativePlan(t, nativeRuleset, nativeHost(), compiler.PlanOptions{}))
+	own := before.State.Own[0]
+	c := own.Chain("filter-SITE")
+	c.Rules = append(c.Rules, ir.OwnRule{Text: "ct(0xaa) counter accept", Handle: 70}, ir.OwnRule{Text: "vmap(0xbb) counter", Handle: 71})
+	own.Sets = append(own.Sets, &ir.OwnSet{Name: "theirs", Foreign: "a map", Counted: -1})
+	known := map[string]string{compiler.RespellKey(ir.BothFamilies, "ct count 3 counter accept"): "ct(0xaa) counter accept"}
+	p := nativePlan(t, nativeRuleset, before, compiler.PlanOptions{Respelled: known})
+	if tx, failed := p.Restore(before, before); !tx.Empty() || failed != nil {
+		t.Errorf("nothing was done, and to take it back is %+v, %v", tx.NFT, failed)
+	}
+	tx, failed := p.Restore(before, applied(t, p))
+	if len(failed) != 1 || !strings.Contains(failed[ir.TableKey{Family: ir.BothFamilies, Name: "hookline-site"}].Error(), "vmap(0xbb)") {
+		t.Errorf("what cannot be put back: %v", failed)
+	}
+	back, err := p.Planned.Apply(tx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range back.Own[0].Chain("filter-SITE").Rules {
+		got = append(got, r.Text)
+	}
+	if d := cmp.Diff([]string{"tcp dport 22 counter accept", "counter drop", "ct count 3 counter accept"}, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// A jump that is held stays where it stands, if for one family only.
+func TestHeldJumpsStay(t *testing.T) {
+	text := strings.Replace(nativeRuleset, "jump: SITE}", "jump: SITE, after: [kube-proxy], ifMissing: hold}", 1)
+	proxy := func(family string) ir.NFTTable {
+		return ir.NFTTable{Family: family, Name: "kube-proxy", Chains: []ir.NFTBaseChain{{Name: "filter-input", Type: "filter", Hook: "input", Priority: 0, Policy: "accept"}}}
+	}
+	for _, families := range [][]string{{"ip"}, {"ip", "ip6"}} {
+		host := nativeHost()
+		for _, f := range families {
+			host.State.NFTTables = append(host.State.NFTTables, proxy(f))
+		}
+		p := nativePlan(t, text, host, compiler.PlanOptions{})
+		after := applied(t, p)
+		n := len(after.State.Own[0].Chain("filter-INPUT").Rules)
+		if n != 1 {
+			t.Fatalf("%v: %d jumps", families, n)
+		}
+		if again := nativePlan(t, text, after, compiler.PlanOptions{}); !again.Empty() {
+			t.Errorf("%v: without kube-proxy: %+v", families, again.Changes)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func (p *Plan) RestoreOwn(before, now *ir.Snapshot) (ir.Transaction, map[ir.Tabl
 
 func (p *Plan) restore(before, now *ir.Snapshot, own bool) (ir.Transaction, map[ir.TableKey]error) {
 	if now.Variant == ir.NFT {
-		return p.restoreNFT(before.State, now.State), nil
+		return p.restoreNFT(before.State, now.State)
 	}
 	var tx ir.Transaction
 	failed := map[ir.TableKey]error{}

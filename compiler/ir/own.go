@@ -35,7 +35,9 @@ func (k TableKind) Families() []Family {
 type OwnTable struct {
 	Kind TableKind
 	Name string
-	Sets []*OwnSet
+	// Flags are those of a standing table, as nft(8) writes them; ours have none.
+	Flags string
+	Sets  []*OwnSet
 	// Chains in the order in which they were made; it means nothing.
 	Chains []*OwnChain
 }

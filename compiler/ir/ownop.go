@@ -155,6 +155,13 @@ func (t *OwnTable) chainOp(o *NFTOp) *NFTError {
 		if len(c.Rules) > 0 {
 			return refuseOwn(ReasonChainNotEmpty, "the chain holds rules")
 		}
+		for _, x := range t.Chains {
+			for _, r := range x.Rules {
+				if slices.Contains(r.Jumps(), o.Chain) {
+					return refuseOwn(ReasonChainInUse, "%s jumps to the chain", x.Name)
+				}
+			}
+		}
 		t.Chains = slices.Delete(t.Chains, i, i+1)
 		return nil
 	case NFTAddRule:

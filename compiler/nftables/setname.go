@@ -38,6 +38,18 @@ func SetName(kernel string) string {
 	return b.String()
 }
 
+// IsName tells whether nft can read a text as the name of a chain or a set.
+func IsName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (i == 0 || (c < '0' || c > '9') && !strings.ContainsRune("-_./\\", rune(c))) {
+			return false
+		}
+	}
+	return s != "" && !slices.Contains(keywords, s)
+}
+
 // keywords are the words of nft's language that a name could be.
 var keywords = strings.Fields(`
 	accept add addr ah all always anonymous arp at auth-type auto-merge avgpkt bps bridge broadcast burst bypass bytes cgroup cgroupv2 chain chains chunk

@@ -139,6 +139,7 @@ func (t *translation) bodies() ([]Body, []string) {
 	}
 	var out []Body
 	for _, conditions := range product {
+		conditions = apart(conditions)
 		implied := slices.ContainsFunc(conditions, oneFamily)
 		for _, action := range actions {
 			b := Body{statements: slices.Concat(conditions, action), implied: implied, asks: t.asks}

@@ -46,6 +46,16 @@ func TestTranslate(t *testing.T) {
 			"icmp type != destination-unreachable counter drop",
 			"icmp type destination-unreachable icmp code != host-unreachable counter drop",
 		}, "another type, or another code of it"},
+		{"filter", "-p tcp -m tcp ! --sport 1 ! --dport 2 -j DROP", []string{
+			"meta nfproto ipv4 tcp sport != 1-1 tcp dport != 2 counter drop",
+		}, "nft would take the two for one negation"},
+		{"filter", "-p tcp -m tcp ! --sport 1:3 ! --dport 2 -j DROP", []string{
+			"meta nfproto ipv4 tcp sport != 1-3 tcp dport != 2 counter drop",
+		}, "but leaves ranges alone"},
+		{"filter", "-p icmp -m icmp ! --icmp-type 8 -m icmp ! --icmp-type 3/3 -j DROP", []string{
+			"icmp type != echo-request icmp type != destination-unreachable counter drop",
+			"icmp type != echo-request icmp type destination-unreachable icmp code != 3-3 counter drop",
+		}, "nft would take the first type and the code for one negation"},
 		{"filter", "-p udp -m multiport --ports 53,80:90,85:100 -j DROP", []string{
 			"meta nfproto ipv4 udp sport { 53, 80-100 } counter drop",
 			"meta nfproto ipv4 udp sport != { 53, 80-100 } udp dport { 53, 80-100 } counter drop",

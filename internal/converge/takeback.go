@@ -108,6 +108,9 @@ func (a *apply) forget() error {
 func (a *apply) stuck(ctx context.Context, cause error) {
 	a.out.Status = Stuck
 	a.out.Tables = map[ir.TableKey]string{}
+	if cause == nil {
+		cause = errors.New("another program keeps changing it")
+	}
 	d := a.out.Diags.Errorf(diag.TakeBackFailed, diag.Span{}, "what was committed could not be taken back: %v", cause)
 	plan, now, err := a.plan(ctx)
 	if err == nil {

@@ -325,7 +325,7 @@ func (a *apply) alone(now *ir.Snapshot) bool {
 // too: they are not what was predicted, and nobody is at work on them all the time.
 // Sets have no generation that would tell it at once.
 func (a *apply) setsStay(plan *compiler.Plan) bool {
-	return a.out.Rounds >= maxSetRounds && a.last != nil && len(plan.Transaction.Blocks) == 0 && reflect.DeepEqual(plan.SetChanges, a.last.SetChanges)
+	return a.out.Rounds >= maxSetRounds && a.last != nil && len(plan.SetChanges) > 0 && len(plan.Transaction.Blocks)+len(plan.Transaction.NFT) == 0 && reflect.DeepEqual(plan.SetChanges, a.last.SetChanges)
 }
 
 // maxSetRounds is how often the same sets are written.
