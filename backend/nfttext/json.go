@@ -82,7 +82,13 @@ func match(o object) string {
 		if op == "!=" {
 			field += " !="
 		}
+		if list, several := flagList(o["right"]); several {
+			right = join(list, plain, ",")
+		}
 		return field + " " + right + " / " + mask
+	}
+	if name := ICMPCode(left, right); name != "" {
+		right = name
 	}
 	switch {
 	case right == "true" && has(l, "tcp option"):
@@ -99,11 +105,24 @@ func match(o object) string {
 
 // maskedFlags are a field of flags and the list of those that are looked at.
 func maskedFlags(left object) (field, mask string, ok bool) {
-	var parts, list []json.RawMessage
-	if json.Unmarshal(left["&"], &parts) != nil || len(parts) != 2 || json.Unmarshal(parts[1], &list) != nil || len(list) < 2 {
+	var parts []json.RawMessage
+	if json.Unmarshal(left["&"], &parts) != nil || len(parts) != 2 {
+		return "", "", false
+	}
+	list, several := flagList(parts[1])
+	if !several {
 		return "", "", false
 	}
 	return expr(parts[0], plain), join(list, plain, ","), true
+}
+
+// flagList are several flags: a list, or, of nft since 1.1, alternatives.
+func flagList(e json.RawMessage) (list []json.RawMessage, several bool) {
+	var o object
+	if json.Unmarshal(e, &o) == nil {
+		e = o["|"]
+	}
+	return list, json.Unmarshal(e, &list) == nil && len(list) > 1
 }
 
 func states(right json.RawMessage) (bits uint32, ok bool) {

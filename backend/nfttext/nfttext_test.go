@@ -72,6 +72,10 @@ func TestOwnStatements(t *testing.T) {
 		{`{"match": {"op": "==", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["syn", "rst"]]}, "right": "syn"}}`, "tcp flags syn / syn,rst"},
 		{`{"match": {"op": "!=", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, ["syn", "rst"]]}, "right": ["syn", "rst"]}}`, "tcp flags != syn,rst / syn,rst"},
 		{`{"match": {"op": "==", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, "syn"]}, "right": "syn"}}`, "tcp flags & syn == syn"},
+		// The same as nft 1.1.3 lists it.
+		{`{"match": {"op": "!=", "left": {"&": [{"payload": {"protocol": "tcp", "field": "flags"}}, {"|": ["syn", "rst"]}]}, "right": {"|": ["syn", "rst"]}}}`, "tcp flags != syn,rst / syn,rst"},
+		{`{"match": {"op": "==", "left": {"payload": {"protocol": "icmpv6", "field": "code"}}, "right": 6}}`, "icmpv6 code reject-route"},
+		{`{"match": {"op": "==", "left": {"payload": {"protocol": "icmp", "field": "code"}}, "right": 7}}`, "icmp code 7"},
 		{`{"match": {"op": "!", "left": {"ct": {"key": "state"}}, "right": ["established", "new"]}}`, "ct state ! established,new"},
 		{`{"match": {"op": "==", "left": {"tcp option": {"name": "timestamp"}}, "right": false}}`, "tcp option timestamp missing"},
 		{`{"match": {"op": "==", "left": {"tcp option": {"base": 99, "offset": 0, "len": 8}}, "right": true}}`, "tcp option 99 exists"},

@@ -78,3 +78,19 @@ func Limit(over bool, rate uint64, unit string, burst uint64, burstUnit string, 
 	}
 	return s
 }
+
+// icmpCodes are nft's names of codes: those of type 3 of ICMP, and of type 1 of
+// ICMPv6. nft 1.0.6 writes them whatever the type is, later ones only numbers.
+var icmpCodes = map[string]map[string]string{
+	"icmp code": {
+		"0": "net-unreachable", "1": "host-unreachable", "2": "prot-unreachable", "3": "port-unreachable", "4": "frag-needed",
+		"9": "net-prohibited", "10": "host-prohibited", "13": "admin-prohibited",
+	},
+	"icmpv6 code": {
+		"0": "no-route", "1": "admin-prohibited", "3": "addr-unreachable", "4": "port-unreachable", "5": "policy-fail", "6": "reject-route",
+	},
+}
+
+// ICMPCode is the name of a code that a field is compared with; empty for another
+// field, or a code without a name.
+func ICMPCode(field, number string) string { return icmpCodes[field][number] }
