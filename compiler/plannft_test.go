@@ -224,3 +224,31 @@ func TestNativeConstraints(t *testing.T) {
 		}
 	}
 }
+
+// What is asked of iptables' tables as a whole does not count our chains, which do
+// not stand there: it can be told as on the iptables backends.
+func TestNativeConstraintsOnWholeTables(t *testing.T) {
+	table := func(rules ...*ir.Rule) *ir.Snapshot {
+		snap := nativeHost()
+		snap.State.Tables = []*ir.Table{{Family: ir.IPv4, Name: "filter", Chains: []*ir.Chain{{Name: "INPUT", Policy: "ACCEPT", Read: true, Rules: rules}}}}
+		return snap
+	}
+	native := &ir.Rule{Native: &ir.Native{Text: "meta l4proto tcp ct mark 1 drop"}}
+	for _, c := range []struct {
+		that string
+		snap *ir.Snapshot
+		want int
+	}{
+		{`!planned.hasNativeRules("ipv4", "filter")`, nativeHost(), 0},
+		{`!planned.hasNativeRules("ipv4", "filter")`, table(), 0},
+		{`!live.hasNativeRules("ipv4", "filter")`, table(native), 3},
+		{`live.participants == []`, table(), 0},
+		{`planned.tables == ["ipv4 filter"]`, table(), 0},
+		{`planned.tables == []`, nativeHost(), 0},
+	} {
+		p := nativePlan(t, nativeRuleset+"  constraints: [{name: c, that: '"+c.that+"'}]\n", c.snap, compiler.PlanOptions{})
+		if got := compiler.ExitCode(p.Diags); got != c.want || len(p.Asked) > 0 {
+			t.Errorf("%s: exit code %d, want %d; asked %v; %v", c.that, got, c.want, p.Asked, p.Diags.Err())
+		}
+	}
+}
