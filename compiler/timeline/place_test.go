@@ -175,6 +175,8 @@ func TestPlace(t *testing.T) {
 		{"one that shares stays, and is told", []string{calicoIn, "inet hookline-site filter-INPUT filter input 0"}, nil, want(t, "site", "filter", "INPUT", "", ""), "0 shared-priority"},
 		{"shared and bounded moves", []string{calicoIn, "inet hookline-site filter-INPUT filter input 0"}, nil, want(t, "site", "filter", "INPUT", "calico", ""), "1"},
 		{"another kind of table of ours is no neighbour", []string{"ip hookline-site filter-INPUT filter input 0"}, nil, want(t, "site", "filter", "INPUT", "", ""), "0"},
+		{"the last but one", []string{"ip kube-proxy forward filter forward 2147483646"}, nil, want(t, "site", "filter", "FORWARD", "kube-proxy", ""), "no-priority site filter FORWARD: no chain of ours has a priority above 2147483646"},
+		{"the first number, for what keeps from tracking", []string{"ip kube-proxy forward filter forward -2147483647"}, nil, want(t, "site", "filter", "FORWARD", "", "kube-proxy", "notrack"), "no-priority below -2147483647"},
 		{"the extreme priorities leave none", []string{"ip calico raw-PREROUTING filter prerouting -400"}, nil, want(t, "site", "raw", "PREROUTING", "", "calico", "notrack"), "no-priority fragments"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
