@@ -84,6 +84,21 @@ func (p *problem) reportMissing(i int, a *Anchor, r *Ref) {
 	}
 }
 
+// reportBeyond says that a chain which a reference stands for is past the end of
+// where ours can stand, on the side on which ours would have to be beyond it.
+func (p *problem) reportBeyond(i int, a *Anchor, r *Ref, c *Chain, after bool) {
+	w, win := p.wanted[i], p.nodes[i].win
+	side, at, why := "before", win.lowAt, win.lowWhy
+	if after {
+		side, at, why = "after", win.highAt, win.highWhy
+	}
+	d := p.diags.Errorf(diag.NoPriority, r.Span, "%s cannot stand %s %s at %s: %s is at priority %d, and ours can stand from %d to %d",
+		a.Name, side, r.Label, w.where(a.Family), c.Title(), c.Priority, win.low, win.high).
+		WithHelp("%s", wayOut(c))
+	d.Note(at, "%s", p.why(i, why))
+	d.Note(diag.Span{}, "%s is %s", r.Label, c.says())
+}
+
 // reportWritten says that two jumps of one base chain are written in the other
 // order than their references ask for.
 func (p *problem) reportWritten(w *Wanted, a, other *Anchor, r *Ref, after bool) {
