@@ -155,6 +155,19 @@ func TestBasesExitCodes(t *testing.T) {
 	}
 }
 
+// TestTailHasNoPlace: on nft, a participant's tail is where the participant is, which
+// a crossing says.
+func TestTailHasNoPlace(t *testing.T) {
+	plan, _ := placed(t, nftHost(t, "ip calico filter-INPUT 0"), compiler.PlanOptions{}, named("one", ", after: [calico], before: [calico/tail]"))
+	var text bytes.Buffer
+	if err := diag.WriteText(&text, plan.Diags, diag.TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if compiler.ExitCode(plan.Diags) != 3 || !strings.Contains(text.String(), "a tail has no place of its own") || !strings.Contains(text.String(), "use iptables-nft") {
+		t.Errorf("exit code %d:\n%s", compiler.ExitCode(plan.Diags), text.String())
+	}
+}
+
 // TestTimelineMarks: ours is new, moves, goes; each is marked in every form.
 func TestTimelineMarks(t *testing.T) {
 	text := named("one", ", after: [calico]")

@@ -103,7 +103,8 @@ func want(t testing.TB, ruleset, table, hook, after, before string, rules ...str
 			if name, ok := strings.CutPrefix(s, "chain:"); ok {
 				r.Label, r.Chain = name, name
 			} else {
-				r.Label, r.Participant = s, s
+				r.Label = s
+				r.Participant, r.Tail = strings.CutSuffix(s, "/tail")
 			}
 			out = append(out, r)
 		}
@@ -171,6 +172,8 @@ func TestPlace(t *testing.T) {
 		{"both in one chain", []string{iptablesIn}, []string{"filter INPUT -j KUBE-ROUTER-INPUT", "filter INPUT -j KUBE-FIREWALL"}, want(t, "site", "filter", "INPUT", "kube-router", "kubelet"), "crossing-bounds use iptables-nft"},
 		{"in the wrong order", []string{calicoIn, firewalldIn}, nil, want(t, "site", "filter", "INPUT", "firewalld", "calico"), "crossing-bounds runs behind"},
 		{"at one priority", []string{calicoIn, netbirdIn}, nil, want(t, "site", "filter", "INPUT", "calico", "netbird"), "crossing-bounds both are at priority 0"},
+		{"a participant and its tail", []string{calicoIn}, nil, want(t, "site", "filter", "INPUT", "calico", "calico/tail"), "crossing-bounds on nft a tail has no place of its own: calico/tail is all that calico has there use iptables-nft"},
+		{"a participant and its tail, in two chains", []string{calicoIn, "ip calico filter-late filter input 5"}, nil, want(t, "site", "filter", "INPUT", "calico", "calico/tail"), "crossing-bounds has no place of its own"},
 		{"no integer between", []string{netbirdPost, proxyPost}, nil, want(t, "site", "nat", "POSTROUTING", "netbird", "kube-proxy"), "crossing-bounds no priority between 99 and 100"},
 		{"nat among nat only", []string{"ip calico mangle-POSTROUTING filter postrouting 105", netbirdPost, calicoPost}, nil, want(t, "site", "nat", "POSTROUTING", "netbird", "calico"), "100"},
 		{"nat and the limit of the kernel", []string{"ip kube-proxy nat-prerouting nat prerouting -199"}, nil, want(t, "site", "nat", "PREROUTING", "", "kube-proxy"), "no-priority -200"},

@@ -266,7 +266,14 @@ func (p *problem) crossing(i int, low, high bound) {
 	}
 	d.Note(high.ref.Span, "%s is to stand before %s", high.anchor.Name, high.ref.Label)
 	p.noteOwn(d, i, low, high)
+	for _, r := range []*Ref{low.ref, high.ref} {
+		if r.Tail {
+			d.Note(r.Span, "on nft a tail has no place of its own: %s is all that %s has there", r.Label, r.Participant)
+		}
+	}
 	switch {
+	case low.ref.Tail || high.ref.Tail:
+		d.WithHelp("use %s for this ruleset, where a tail is a rule of its own, or drop one of the bounds", ir.IptablesNFT)
 	case low.chain == high.chain || low.chain.Program == Iptables && high.chain.Program == Iptables:
 		d.WithHelp("%s", wayOut(low.chain))
 	default:
