@@ -278,6 +278,30 @@ func TestSharedPriorityIsTold(t *testing.T) {
 	if p, list := timeline.Place(h, []*timeline.Wanted{want(t, "site", "filter", "INPUT", "", "")}); list.Len() > 0 || p[0].Priority == 0 {
 		t.Errorf("%+v, %v", p, report(timeline.Placed{}, list))
 	}
+	// The help says what can be done, whoever it is.
+	const ours = "inet hookline-site filter-INPUT filter input 0"
+	for _, c := range []struct {
+		base, rule, help string
+	}{
+		{calicoIn, "", "name calico under after or before"},
+		{iptablesIn, "filter INPUT -j KUBE-FIREWALL", "name kubelet under after or before"},
+		{iptablesIn, "filter INPUT -j ACCEPT", "say under participants whose the rules in it are (chains, comments or rules)"},
+		{"inet agent in filter input 0", "", `say under participants whose table it is (nftTables: ["inet agent"]), and name that participant`},
+	} {
+		var rules []string
+		if c.rule != "" {
+			rules = append(rules, c.rule)
+		}
+		_, list := timeline.Place(host(t, []string{c.base, ours}, rules...), []*timeline.Wanted{want(t, "site", "filter", "INPUT", "", "")})
+		if !list.Has(diag.SharedPriority) || !strings.Contains(list.All()[0].Help, c.help) {
+			t.Errorf("%s: %v", c.base, report(timeline.Placed{}, list))
+		}
+	}
+	h = host(t, []string{"inet hookline-other filter-INPUT filter input 0", ours})
+	h.Ours = func(_, table string) bool { return table == "hookline-site" }
+	if _, list := timeline.Place(h, []*timeline.Wanted{want(t, "site", "filter", "INPUT", "", "")}); !list.Has(diag.SharedPriority) || !strings.Contains(list.All()[0].Help, "together with ruleset other") {
+		t.Errorf("%v", report(timeline.Placed{}, list))
+	}
 	// A chain that packets of ours never enter is no neighbour.
 	w := want(t, "site", "filter", "INPUT", "", "")
 	w.Table.Kind = ir.IP6

@@ -151,10 +151,27 @@ func (p *problem) reportShared(i int) {
 	}
 	d := p.diags.Warnf(diag.SharedPriority, w.span(), "%s %s stands at priority %d of %s, where another chain stands too: which of them runs first depends on which was made last",
 		n.stands.key(), w.Chain.Name, n.priority, w.Base.Hook).
-		WithHelp("name its program under after or before: the chain then gets a priority of its own")
+		WithHelp("%s: the chain then gets a priority of its own", nameIt(with[0]))
 	for _, c := range with {
 		d.Note(diag.Span{}, "%s", c.says())
 	}
+}
+
+// nameIt says how after or before can name whose a chain is.
+func nameIt(c *Chain) string {
+	known := func(name string) bool { return name != "" }
+	ruleset, ofRuleset := strings.CutPrefix(c.Program, OfRuleset)
+	switch {
+	case ofRuleset:
+		return fmt.Sprintf("plan it together with ruleset %s, and name a chain of that one under after or before", ruleset)
+	case c.Program == "":
+		return fmt.Sprintf("say under participants whose table it is (nftTables: [%q]), and name that participant under after or before", c.key())
+	case c.Program != Iptables:
+		return fmt.Sprintf("name %s under after or before", c.Program)
+	case slices.ContainsFunc(c.Users, known):
+		return fmt.Sprintf("name %s under after or before", c.Users[slices.IndexFunc(c.Users, known)])
+	}
+	return "say under participants whose the rules in it are (chains, comments or rules), and name that participant under after or before"
 }
 
 // span is where the ruleset asks for the chain.
