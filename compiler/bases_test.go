@@ -210,6 +210,51 @@ func TestTimelineMarks(t *testing.T) {
 	}
 }
 
+// TestTimelineDrift: a base chain that somebody else made in our table goes, and is
+// not called ours; one that stands for a hook of an earlier version is.
+func TestTimelineDrift(t *testing.T) {
+	base := func(name, hook string) *ir.OwnChain {
+		return &ir.OwnChain{Name: name, Base: &ir.BaseChain{Type: "filter", Hook: hook, Priority: -5, Policy: "accept"}}
+	}
+	snap := nativeHost(&ir.OwnTable{Kind: ir.Inet, Name: "hookline-site", Chains: []*ir.OwnChain{
+		base("spy\x1b[1m", "input"), base("filter-FORWARD", "forward"), base("filter-OUTPUT", "input"), {Name: "nb"}, {Name: "filter-OLD"},
+	}})
+	plan := nativePlan(t, nativeRuleset, snap, compiler.PlanOptions{})
+	var out, md bytes.Buffer
+	if err := plan.WriteText(&out, compiler.TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := compiler.WriteMarkdown(&md, []*compiler.Plan{plan}, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		`  - -5  filter  drift in our table  0 rules  inet hookline-site spy\x1b[1m`,
+		`  - -5  filter  drift in our table  0 rules  inet hookline-site filter-OUTPUT`,
+		`  - -5  filter  ours  0 rules  inet hookline-site filter-FORWARD`,
+		`  +  0  filter  ours                1 rule   inet hookline-site filter-INPUT`,
+		`inet hookline-site spy\x1b[1m (drift in our table)`,
+		`inet hookline-site nb (drift in our table)`,
+		`inet hookline-site filter-OLD (owned chain)`,
+		`inet hookline-site filter-INPUT (owned chain)`,
+	} {
+		if !strings.Contains(out.String(), line+"\n") {
+			t.Errorf("no %q in\n%s", line, out.String())
+		}
+	}
+	if !strings.Contains(md.String(), "\n@@ inet hookline-site nb (drift in our table) @@\n") || strings.Contains(md.String()+out.String(), "\x1b") {
+		t.Errorf("markdown:\n%s", md.String())
+	}
+	drift := map[string]bool{}
+	for _, h := range plan.JSON().Hooks {
+		for _, c := range h.Chains {
+			drift[c.Chain] = c.Drift
+		}
+	}
+	if !drift["spy\x1b[1m"] || drift["filter-FORWARD"] || drift["filter-INPUT"] {
+		t.Errorf("JSON: %v", drift)
+	}
+}
+
 // TestTimelineRemarks: each is said where it is true, and nowhere else.
 func TestTimelineRemarks(t *testing.T) {
 	accept, drop := `{match: {protocol: tcp, dport: "22"}, action: accept}`, `{match: {protocol: tcp, dport: "23"}, action: drop}`

@@ -90,7 +90,7 @@ func (h *Host) CanDrop(c *Chain) string {
 // ours that are to stand; verdicts says what one does.
 func (h *Host) Remark(hook *Hook, verdicts func(*Chain) Verdicts) {
 	for i, c := range hook.Chains {
-		if !c.Ours || c.Change == Goes {
+		if !c.Ours || c.Drift || c.Change == Goes {
 			continue
 		}
 		v := verdicts(c)
@@ -201,6 +201,8 @@ func titles(list []*Chain) string {
 // it.
 func (c *Chain) Who() string {
 	switch {
+	case c.Drift:
+		return "drift in our table"
 	case c.Ours:
 		return "ours"
 	case c.Program == Iptables:
