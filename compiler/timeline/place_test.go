@@ -266,6 +266,30 @@ func TestWhatIsNotKnownIsSaid(t *testing.T) {
 	}
 }
 
+// TestWhoIsGuessed: where rules were not read, the names of other chains say who may
+// have some, and nothing is told of them as if it were known.
+func TestWhoIsGuessed(t *testing.T) {
+	for name, c := range map[string]struct {
+		unread    string
+		rules     []string
+		who, what string
+	}{
+		"read":     {"", []string{"filter INPUT -j ACCEPT", "filter KUBE-X -j ACCEPT"}, "iptables: nobody known", ""},
+		"not read": {"nft shows no matches", []string{"filter INPUT -j ACCEPT", "filter KUBE-X -j ACCEPT"}, "iptables: perhaps kube-proxy", "perhaps kube-proxy drops"},
+		"known":    {"", []string{"filter INPUT -j KUBE-PROXY-FIREWALL"}, "iptables: kube-proxy", "kube-proxy drops"},
+	} {
+		h := host(t, []string{iptablesIn}, c.rules...)
+		h.State.Table(ir.IPv4, "filter").Unreadable = c.unread
+		x := h.Chains()[0]
+		if got := x.Who(); got != c.who {
+			t.Errorf("%s: of %q, want %q", name, got, c.who)
+		}
+		if got := h.CanDrop(x); !strings.HasPrefix(got, c.what) || c.what == "" && strings.Contains(got, "kube-proxy") {
+			t.Errorf("%s: can drop: %q", name, got)
+		}
+	}
+}
+
 // TestSharedPriorityIsTold: a chain of ours that shares a priority stays where it is,
 // with a warning that names the other one; one that is placed anew never shares.
 func TestSharedPriorityIsTold(t *testing.T) {

@@ -65,7 +65,7 @@ func (h *Host) CanDrop(c *Chain) string {
 		key := "iptables " + c.Table + " " + c.Name
 		for _, u := range c.Users {
 			if e := h.Catalogue.Entry(u); e != nil && e.DropsIn(key) != "" && (c.leads == nil || c.leads[u]) {
-				out = append(out, u+" "+e.DropsIn(key))
+				out = append(out, c.perhaps()+u+" "+e.DropsIn(key))
 			}
 		}
 		if c.drops && len(out) == 0 {
@@ -207,11 +207,20 @@ func (c *Chain) Who() string {
 		return "ours"
 	case c.Program == Iptables:
 		if users := c.userNames(); users != "" {
-			return Iptables + ": " + users
+			return Iptables + ": " + c.perhaps() + users
 		}
 		return Iptables
 	}
 	return cmp.Or(c.Program, "unknown")
+}
+
+// perhaps stands in front of who has rules in a chain where only the names of other
+// chains tell of it.
+func (c *Chain) perhaps() string {
+	if c.Unread != "" {
+		return "perhaps "
+	}
+	return ""
 }
 
 // Compare makes the timelines of the hooks at which chains of ours stand or will

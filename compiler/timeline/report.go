@@ -24,7 +24,7 @@ func (c *Chain) says() string {
 	s := fmt.Sprintf("%s, type %s, priority %d", c.Title(), c.Type, c.Priority)
 	if c.Program == Iptables {
 		if users := c.userNames(); users != "" {
-			s += ", with rules of " + users
+			s += ", with rules of " + c.perhaps() + users
 		}
 	} else if c.Program != "" {
 		s += ", of " + c.Program
