@@ -119,7 +119,7 @@ func (pl *planner) baseAnchor(a *Anchor) timeline.Anchor {
 			if r.Glob != nil {
 				continue
 			}
-			t := timeline.Ref{Label: r.Label, Span: r.Span, Participant: r.Participant, Chain: r.Chain, IfMissing: r.IfMissing}
+			t := timeline.Ref{Label: r.Label, Span: r.Span, Participant: r.Participant, Tail: r.Tail, Chain: r.Chain, IfMissing: r.IfMissing}
 			if pl.opt.emptyHost {
 				t.IfMissing = place.Ignore
 			}

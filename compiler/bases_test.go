@@ -155,6 +155,19 @@ func TestBasesExitCodes(t *testing.T) {
 	}
 }
 
+// TestTailHasNoPlace: on nft, a participant's tail is where the participant is, which
+// a crossing says.
+func TestTailHasNoPlace(t *testing.T) {
+	plan, _ := placed(t, nftHost(t, "ip calico filter-INPUT 0"), compiler.PlanOptions{}, named("one", ", after: [calico], before: [calico/tail]"))
+	var text bytes.Buffer
+	if err := diag.WriteText(&text, plan.Diags, diag.TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if compiler.ExitCode(plan.Diags) != 3 || !strings.Contains(text.String(), "a tail has no place of its own") || !strings.Contains(text.String(), "use iptables-nft") {
+		t.Errorf("exit code %d:\n%s", compiler.ExitCode(plan.Diags), text.String())
+	}
+}
+
 // TestTimelineMarks: ours is new, moves, goes; each is marked in every form.
 func TestTimelineMarks(t *testing.T) {
 	text := named("one", ", after: [calico]")
@@ -194,6 +207,51 @@ func TestTimelineMarks(t *testing.T) {
 		if !actions[c.action] || len(actions) != 1 {
 			t.Errorf("%s: %v", name, actions)
 		}
+	}
+}
+
+// TestTimelineDrift: a base chain that somebody else made in our table goes, and is
+// not called ours; one that stands for a hook of an earlier version is.
+func TestTimelineDrift(t *testing.T) {
+	base := func(name, hook string) *ir.OwnChain {
+		return &ir.OwnChain{Name: name, Base: &ir.BaseChain{Type: "filter", Hook: hook, Priority: -5, Policy: "accept"}}
+	}
+	snap := nativeHost(&ir.OwnTable{Kind: ir.Inet, Name: "hookline-site", Chains: []*ir.OwnChain{
+		base("spy\x1b[1m", "input"), base("filter-FORWARD", "forward"), base("filter-OUTPUT", "input"), {Name: "nb"}, {Name: "filter-OLD"},
+	}})
+	plan := nativePlan(t, nativeRuleset, snap, compiler.PlanOptions{})
+	var out, md bytes.Buffer
+	if err := plan.WriteText(&out, compiler.TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := compiler.WriteMarkdown(&md, []*compiler.Plan{plan}, 0); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{
+		`  - -5  filter  drift in our table  0 rules  inet hookline-site spy\x1b[1m`,
+		`  - -5  filter  drift in our table  0 rules  inet hookline-site filter-OUTPUT`,
+		`  - -5  filter  ours  0 rules  inet hookline-site filter-FORWARD`,
+		`  +  0  filter  ours                1 rule   inet hookline-site filter-INPUT`,
+		`inet hookline-site spy\x1b[1m (drift in our table)`,
+		`inet hookline-site nb (drift in our table)`,
+		`inet hookline-site filter-OLD (owned chain)`,
+		`inet hookline-site filter-INPUT (owned chain)`,
+	} {
+		if !strings.Contains(out.String(), line+"\n") {
+			t.Errorf("no %q in\n%s", line, out.String())
+		}
+	}
+	if !strings.Contains(md.String(), "\n@@ inet hookline-site nb (drift in our table) @@\n") || strings.Contains(md.String()+out.String(), "\x1b") {
+		t.Errorf("markdown:\n%s", md.String())
+	}
+	drift := map[string]bool{}
+	for _, h := range plan.JSON().Hooks {
+		for _, c := range h.Chains {
+			drift[c.Chain] = c.Drift
+		}
+	}
+	if !drift["spy\x1b[1m"] || drift["filter-FORWARD"] || drift["filter-INPUT"] {
+		t.Errorf("JSON: %v", drift)
 	}
 }
 

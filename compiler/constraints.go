@@ -71,12 +71,20 @@ func (pl *planner) native() []string {
 	return out
 }
 
-// host wraps a state for expressions.
+// host wraps a state for expressions. On the nft backend our chains do not stand
+// among those of iptables, about which constraints ask.
 func (pl *planner) host(s *ir.State, t *recognize.Table) *check.Host {
-	if pl.snap.Variant == ir.NFT {
-		s = pl.withUnknown(s)
+	h := check.NewHost(s, string(pl.snap.Variant), attribution{t, s, pl.owned, pl.ourJump, pl.native()}, ruleFields)
+	if pl.snap.Variant != ir.NFT {
+		return h
 	}
-	return check.NewHost(s, string(pl.snap.Variant), attribution{t, s, pl.owned, pl.ourJump, pl.native()}, ruleFields)
+	ours := map[ir.ChainKey]bool{}
+	for _, p := range pl.programs {
+		for _, c := range p.Chains {
+			ours[c.Key] = true
+		}
+	}
+	return h.Hide(ours)
 }
 
 // ruleFields are the parts of a rule that expressions can ask about, each in the

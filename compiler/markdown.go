@@ -169,7 +169,11 @@ func (p *Plan) markdownOwned(b *strings.Builder) {
 			continue
 		}
 		if k := c.Key.String(); k != last {
-			fmt.Fprintf(&body, "@@ %s @@\n", k)
+			what := ""
+			if p.strange(c.Key) {
+				what = " (" + p.whatIs(c.Key) + ")"
+			}
+			fmt.Fprintf(&body, "@@ %s%s @@\n", diag.Visible(k), what)
 			last = k
 		}
 		switch c.Kind {

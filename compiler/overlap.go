@@ -16,15 +16,17 @@ func asApplyError(err error) (*ir.ApplyError, bool) {
 }
 
 // checkOverlap makes sure that two rulesets on a host own disjoint names: those
-// planned together, and those that the record knows.
+// planned together, and those that the record knows. On the nft backend each has a
+// table of its own, where names meet nobody else's.
 func (pl *planner) checkOverlap() bool {
 	before := pl.diags().Len()
-	Overlaps(pl.programs, pl.diags())
+	nft := pl.snap.Variant == ir.NFT
+	overlaps(pl.programs, func(*Program) bool { return nft }, pl.diags())
 	for _, r := range pl.opt.Recorded {
 		for _, p := range pl.programs {
 			placedWith(p, r.Name, func(chain string) bool { return slices.Contains(r.Declared, chain) || r.Owns.Chain(chain) }, pl.diags())
 		}
-		if pl.isOurs(r.Name) {
+		if pl.isOurs(r.Name) || nft && r.Variant == ir.NFT {
 			continue
 		}
 		for _, p := range pl.programs {
@@ -44,8 +46,14 @@ func (pl *planner) checkOverlap() bool {
 }
 
 // Overlaps reports rulesets given together that own the same names, have the same
-// name, or place jumps where another one decides what stands.
+// name, or place jumps where another one decides what stands. Those for the nft
+// backend have tables of their own, so that their chains and sets may be called the
+// same.
 func Overlaps(programs []*Program, list *diag.List) {
+	overlaps(programs, func(p *Program) bool { return p.Backend == string(ir.NFT) }, list)
+}
+
+func overlaps(programs []*Program, apart func(*Program) bool, list *diag.List) {
 	for i, p := range programs {
 		for _, q := range programs {
 			placedWith(p, q.Name, q.OwnsChain, list)
@@ -55,6 +63,9 @@ func Overlaps(programs []*Program, list *diag.List) {
 			if p.Name == q.Name {
 				list.Errorf(diag.DuplicateName, p.Span, "there are two rulesets of the name %s", p.Name).
 					Note(q.Span, "the other one is here")
+				continue
+			}
+			if apart(p) && apart(q) {
 				continue
 			}
 			if name := overlap(p, slices.Concat(q.Owns.Chains, q.DeclaredNames())); name != "" {

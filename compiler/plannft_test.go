@@ -360,3 +360,82 @@ func TestHeldJumpsStay(t *testing.T) {
 		}
 	}
 }
+
+// What is asked of iptables' tables as a whole does not count our chains, which do
+// not stand there: it can be told as on the iptables backends.
+func TestNativeConstraintsOnWholeTables(t *testing.T) {
+	table := func(rules ...*ir.Rule) *ir.Snapshot {
+		snap := nativeHost()
+		snap.State.Tables = []*ir.Table{{Family: ir.IPv4, Name: "filter", Chains: []*ir.Chain{{Name: "INPUT", Policy: "ACCEPT", Read: true, Rules: rules}}}}
+		return snap
+	}
+	native := &ir.Rule{Native: &ir.Native{Text: "meta l4proto tcp ct mark 1 drop"}}
+	for _, c := range []struct {
+		that string
+		snap *ir.Snapshot
+		want int
+	}{
+		{`!planned.hasNativeRules("ipv4", "filter")`, nativeHost(), 0},
+		{`!planned.hasNativeRules("ipv4", "filter")`, table(), 0},
+		{`!live.hasNativeRules("ipv4", "filter")`, table(native), 3},
+		{`live.participants == []`, table(), 0},
+		{`planned.tables == ["ipv4 filter"]`, table(), 0},
+		{`planned.tables == []`, nativeHost(), 0},
+	} {
+		p := nativePlan(t, nativeRuleset+"  constraints: [{name: c, that: '"+c.that+"'}]\n", c.snap, compiler.PlanOptions{})
+		if got := compiler.ExitCode(p.Diags); got != c.want || len(p.Asked) > 0 {
+			t.Errorf("%s: exit code %d, want %d; asked %v; %v", c.that, got, c.want, p.Asked, p.Diags.Err())
+		}
+	}
+}
+
+// Each ruleset has a table of its own on nft: chains and sets that are called the same
+// do not meet there, as they do beside iptables, and rulesets of one name do.
+func TestEqualNamesInNativeTables(t *testing.T) {
+	text := func(name, backend string) string {
+		return strings.NewReplacer("name: site", "name: "+name, "backend: nft", "backend: "+backend, "  tables:", "  owns: {chains: [SITE], sets: [peers]}\n  sets: {peers: {type: cidr, elements: [192.0.2.0/24]}}\n  tables:").Replace(nativeRuleset)
+	}
+	record := func(name string, v ir.Variant) compiler.Recorded {
+		return compiler.Recorded{Name: name, Variant: v, Declared: []string{"SITE"}, Sets: []string{"peers-4"}, Owns: compiler.Owns{Sets: []string{"peers"}}}
+	}
+	for _, c := range []struct {
+		name      string
+		rulesets  []string
+		recorded  []compiler.Recorded
+		otherwise bool // on iptables-nft
+		want      diag.Code
+	}{
+		{"two rulesets", []string{text("a", "nft"), text("b", "nft")}, nil, false, ""},
+		{"that leave the backend open", []string{text("a", "auto"), text("b", "auto")}, nil, false, ""},
+		{"beside iptables", []string{text("a", "auto"), text("b", "auto")}, nil, true, diag.OwnershipOverlap},
+		{"of one name", []string{text("a", "nft"), text("a", "nft")}, nil, false, diag.DuplicateName},
+		{"one on the host", []string{text("a", "nft")}, []compiler.Recorded{record("b", ir.NFT)}, false, ""},
+		{"one on the host, on another backend", []string{text("a", "nft")}, []compiler.Recorded{record("b", ir.IptablesNFT)}, false, diag.OwnershipOverlap},
+		{"one on the host, and nobody knows where", []string{text("a", "nft")}, []compiler.Recorded{record("b", "")}, false, diag.OwnershipOverlap},
+		{"one on nft, and a plan for iptables", []string{text("a", "auto")}, []compiler.Recorded{record("b", ir.NFT)}, true, diag.OwnershipOverlap},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var programs []*compiler.Program
+			for _, text := range c.rulesets {
+				p, list := compile(t, text, compiler.CompileOptions{})
+				if err := list.Err(); err != nil {
+					t.Fatal(err)
+				}
+				programs = append(programs, p)
+			}
+			snap := nativeHost()
+			if c.otherwise {
+				snap = snapshot(t, ir.IptablesNFT, node)
+			}
+			plan := compiler.NewPlan(programs, snap, compiler.PlanOptions{Recorded: c.recorded})
+			if got := plan.Diags.HasErrors(); got != (c.want != "") || c.want != "" && !plan.Diags.Has(c.want) {
+				t.Errorf("findings %v, want code %q", plan.Diags.Err(), c.want)
+			}
+			list := &diag.List{}
+			compiler.Overlaps(programs, list)
+			if apart := programs[0].Backend == string(ir.NFT); len(programs) > 1 && c.want != diag.DuplicateName && list.HasErrors() == apart {
+				t.Errorf("without a host: %v", list.Err())
+			}
+		})
+	}
+}

@@ -29,6 +29,8 @@ type PlanOptions struct {
 type Recorded struct {
 	Name    string
 	Version string
+	// Variant is the backend on which it was applied; empty if that is not known.
+	Variant ir.Variant
 	// Owns are the globs at the last apply; Declared the names of its chains.
 	Owns     Owns
 	Declared []string

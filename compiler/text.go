@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"hookline/compiler/ir"
+	"hookline/compiler/nftables"
 	"hookline/dsl/diag"
 )
 
@@ -136,11 +137,37 @@ func (t *textWriter) chains() {
 			continue
 		}
 		if c.Key != last {
-			t.printf("\n%s (owned chain)\n", t.paint(bold, c.Key.String()))
+			t.printf("\n%s (%s)\n", t.paint(bold, diag.Visible(c.Key.String())), t.plan.whatIs(c.Key))
 			last = c.Key
 		}
 		t.printf("%s\n", t.paint(colors[c.Kind], "  "+c.line()))
 	}
+}
+
+// whatIs says what a chain is that is not shown whole.
+func (p *Plan) whatIs(k ir.ChainKey) string {
+	if p.strange(k) {
+		return "drift in our table"
+	}
+	return "owned chain"
+}
+
+// strange tells whether a chain in a table of nftables that is ours is one that
+// somebody else made.
+func (p *Plan) strange(k ir.ChainKey) bool {
+	named := func(s *ir.State) *ir.OwnChain {
+		for _, t := range s.Own {
+			if ownChainKey(keyOf(t), k.Chain) == k {
+				return t.Chain(k.Chain)
+			}
+		}
+		return nil
+	}
+	if p.Variant != ir.NFT || p.Planned != p.Live && named(p.Planned) != nil {
+		return false
+	}
+	c := named(p.Live)
+	return c != nil && !nftables.Makes(c.Name, c.Base)
 }
 
 // sets prints what happens to sets.

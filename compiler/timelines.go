@@ -33,6 +33,8 @@ type BaseChainJSON struct {
 	// Rules is absent if their number is not known.
 	Rules *int `json:"rules,omitempty"`
 	Ours  bool `json:"ours,omitempty"`
+	// Drift tells that somebody else made the chain in a table of ours.
+	Drift bool `json:"drift,omitempty"`
 	// Program is whose the table is: a participant, "iptables", a ruleset behind
 	// "hookline:", or absent.
 	Program string `json:"program,omitempty"`
@@ -69,7 +71,7 @@ func hookJSON(h timeline.Hook) HookJSON {
 	for _, c := range h.Chains {
 		j := BaseChainJSON{
 			Action: actions[c.Change], Family: c.Family, Table: c.Table, Chain: c.Name, Type: c.Type, Priority: c.Priority,
-			Policy: c.Policy, Ours: c.Ours, Program: c.Program, Users: c.Users, Legacy: c.Legacy,
+			Policy: c.Policy, Ours: c.Ours, Drift: c.Drift, Program: c.Program, Users: c.Users, Legacy: c.Legacy,
 		}
 		if c.Change == timeline.Moves {
 			j.Was = &c.Was

@@ -102,6 +102,16 @@ func (p *parsed) backends() []string {
 	return out
 }
 
+// backend is the one kind of backend that the documents are for together. Those
+// that leave it open are compiled for it from then on.
+func (p *parsed) backend() (string, error) {
+	kind, err := backendOf(p.backends())
+	if err == nil && kind != "auto" {
+		p.together = kind
+	}
+	return kind, err
+}
+
 // onHost reads and compiles the sources for the live host.
 func (a *app) onHost(ctx context.Context, src *sources) (*converge.Options, error) {
 	list := &diag.List{}
@@ -113,6 +123,7 @@ func (a *app) onHost(ctx context.Context, src *sources) (*converge.Options, erro
 			return nil, err
 		}
 	}
+	kind, err := p.backend()
 	programs := p.compile(nil, facts, false, list)
 	list.Sort()
 	if err := a.report(list); err != nil {
@@ -121,7 +132,6 @@ func (a *app) onHost(ctx context.Context, src *sources) (*converge.Options, erro
 	if list.HasErrors() {
 		return nil, exitError(exitFault)
 	}
-	kind, err := backendOf(p.backends())
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -147,6 +148,9 @@ type parsed struct {
 	values [][]*dsl.Entry
 	sets   []*dsl.Entry
 	facts  map[string]any
+	// together is the kind of backend that some document asks for, and with it all of
+	// them; empty if none does.
+	together string
 }
 
 // parse reads all texts and collects every mistake in them.
@@ -180,7 +184,7 @@ func (s *sources) parse(list *diag.List) *parsed {
 // compile turns the documents into programs for one host. own are the values that
 // a snapshot brings, facts the host's; both may be nil.
 func (p *parsed) compile(own []*dsl.Entry, facts map[string]any, without bool, list *diag.List) []*compiler.Program {
-	opt := compiler.CompileOptions{Backend: p.src.backend, Families: p.src.families, WithoutFacts: without, ReadFile: p.src.beside}
+	opt := compiler.CompileOptions{Backend: cmp.Or(p.src.backend, p.together), Families: p.src.families, WithoutFacts: without, ReadFile: p.src.beside}
 	opt.Values = append(opt.Values, p.values...)
 	opt.Values = append(opt.Values, own, p.sets)
 	if facts != nil || p.facts != nil {

@@ -139,7 +139,7 @@ func (a *app) planRecorded(src *sources, paths []string, detailed bool) error {
 // planSnapshot plans against one recorded snapshot; the plan is nil if the input
 // has errors, which are in the list.
 func planSnapshot(p *parsed, path string) (*compiler.Plan, *diag.List) {
-	kind, err := backendOf(p.backends())
+	kind, err := p.backend()
 	var snap *ir.Snapshot
 	var list *diag.List
 	if err == nil {

@@ -49,6 +49,7 @@ type Host struct {
 	// names index each table's chains, made when a table is first asked about.
 	names  map[ir.TableKey]map[string]*ir.Chain
 	native map[ir.TableKey]bool
+	hidden map[ir.ChainKey]bool
 	found  ref.Val // participants
 }
 
@@ -61,6 +62,14 @@ func NewHost(state *ir.State, backend string, who Attribution, fields RuleFields
 		names:  map[ir.TableKey]map[string]*ir.Chain{},
 		native: map[ir.TableKey]bool{},
 	}
+}
+
+// Hide makes chains unknown where the state does not hold them: they stand
+// somewhere else than where expressions look, and must not seem absent. What is
+// asked of their tables as a whole does not count them.
+func (h *Host) Hide(chains map[ir.ChainKey]bool) *Host {
+	h.hidden = chains
+	return h
 }
 
 // Rule is the rule at an index of a chain, for expressions that choose rules.
@@ -86,7 +95,7 @@ func (h *Host) chain(k ir.ChainKey) *chainData {
 			return nil
 		}
 	}
-	if c != nil && !c.Read {
+	if c != nil && !c.Read || c == nil && h.hidden[k] {
 		return nil
 	}
 	d := &chainData{host: h, key: k, chain: c}

@@ -3,6 +3,8 @@ package nftables
 import (
 	"fmt"
 	"strings"
+
+	"hookline/compiler/ir"
 )
 
 // TablePrefix stands in front of a ruleset's name in the name of its table.
@@ -36,6 +38,23 @@ func ChainName(table, chain string) string {
 		}
 	}
 	return b.String()
+}
+
+// Makes tells whether a chain that stands in a table of ours has the name of one that
+// a ruleset makes there, and hooks in where such a one does: a base chain stands for
+// a built-in chain of iptables, any other one for a chain that a ruleset declares.
+func Makes(name string, base *ir.BaseChain) bool {
+	for _, table := range ir.TableNames {
+		if base == nil && strings.HasPrefix(name, table+"-") {
+			return true
+		}
+		for _, chain := range ir.BuiltinChains(table) {
+			if b := BaseOf(table, chain); base != nil && name == ChainName(table, chain) {
+				return base.Type == b.Type && base.Hook == b.Hook
+			}
+		}
+	}
+	return false
 }
 
 // priorities are those of iptables' tables: where our chains stand on a host on

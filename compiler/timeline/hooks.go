@@ -44,7 +44,10 @@ type Chain struct {
 	// becomes of the chain then, and the priority that it leaves.
 	Ours   bool
 	Change Change
-	Was    int
+	// Drift tells that the chain stands in a table of ours and that no ruleset makes one
+	// like it: somebody else made it.
+	Drift bool
+	Was   int
 
 	jumps map[string]bool // chains that the rules jump to, or may
 	drops bool            // a rule drops or rejects
@@ -123,6 +126,7 @@ func (h *Host) Chains() []*Chain {
 				Priority: c.Priority, Policy: cmp.Or(c.Policy, "accept"), Rules: c.Rules, Tags: c.Tags, Program: owner,
 				Ours: h.Ours != nil && h.Ours(t.Family, t.Name),
 			}
+			x.Drift = x.Ours && !nftables.Makes(c.Name, &ir.BaseChain{Type: c.Type, Hook: c.Hook})
 			if owner == Iptables && ir.IsBuiltin(t.Name, c.Name) {
 				h.users(x)
 			}

@@ -15,8 +15,11 @@ type Ref struct {
 	Label       string
 	Span        diag.Span
 	Participant string
-	Chain       string
-	IfMissing   place.Missing
+	// Tail tells that what is meant are the participant's rules of last resort. They are
+	// in its base chains like the others: it has no place of its own.
+	Tail      bool
+	Chain     string
+	IfMissing place.Missing
 }
 
 // Anchor is one jump in a base chain of ours, for one family.
@@ -155,9 +158,12 @@ type meaning struct {
 	near   bool
 	own    []int
 	same   []int
+	// beyond are chains of others past the ends of the wanted one's window, where no
+	// chain is nearer: ours is ahead of them or behind them, wherever it stands.
+	beyond []*Chain
 }
 
-func (m meaning) missing() bool { return len(m.chains)+len(m.own)+len(m.same) == 0 }
+func (m meaning) missing() bool { return len(m.chains)+len(m.own)+len(m.same)+len(m.beyond) == 0 }
 
 func (p *problem) resolve(i int, a *Anchor, r *Ref) meaning {
 	w := p.wanted[i]
@@ -188,18 +194,18 @@ func (p *problem) resolve(i int, a *Anchor, r *Ref) meaning {
 	if owner == "" || r.Chain != "" && !m.missing() {
 		return m
 	}
-	same, other := p.ofProgram(i, at, owner)
+	same, other, beyond := p.ofProgram(i, at, owner)
 	m.near = len(m.chains)+len(same) > 0
 	m.chains = append(m.chains, same...)
 	if !m.near {
-		m.chains = other
+		m.chains, m.beyond = other, beyond
 	}
 	return m
 }
 
 // ofProgram are the base chains of a program's own tables: those of the same class,
-// and those of others among which ours can stand too.
-func (p *problem) ofProgram(i int, at []*Chain, owner string) (same, other []*Chain) {
+// those of others among which ours can stand too, and those where it cannot.
+func (p *problem) ofProgram(i int, at []*Chain, owner string) (same, other, beyond []*Chain) {
 	w, win := p.wanted[i], p.nodes[i].win
 	for _, c := range at {
 		switch {
@@ -208,9 +214,11 @@ func (p *problem) ofProgram(i int, at []*Chain, owner string) (same, other []*Ch
 			same = append(same, c)
 		case c.Priority >= win.low && c.Priority <= win.high:
 			other = append(other, c)
+		default:
+			beyond = append(beyond, c)
 		}
 	}
-	return same, other
+	return same, other, beyond
 }
 
 // references turns the anchors' references into bounds and edges.
@@ -284,6 +292,12 @@ func (p *problem) bind(i, k int, r *Ref, after bool) {
 		}
 		if !after && (b.at < n.high.at || b.at == n.high.at && n.high.ref == nil) {
 			n.high = b
+		}
+	}
+	for _, c := range m.beyond {
+		if after == (c.Priority > n.win.high) {
+			n.broken = true
+			p.reportBeyond(i, a, r, c, after)
 		}
 	}
 	for _, j := range m.own {

@@ -103,7 +103,8 @@ func want(t testing.TB, ruleset, table, hook, after, before string, rules ...str
 			if name, ok := strings.CutPrefix(s, "chain:"); ok {
 				r.Label, r.Chain = name, name
 			} else {
-				r.Label, r.Participant = s, s
+				r.Label = s
+				r.Participant, r.Tail = strings.CutSuffix(s, "/tail")
 			}
 			out = append(out, r)
 		}
@@ -149,7 +150,20 @@ func TestPlace(t *testing.T) {
 		{"the other family's chain counts", []string{calicoIn6}, nil, want(t, "site", "filter", "INPUT", "calico", ""), "1"},
 		{"a chain of another class counts where it can be passed", []string{kubeProxyIn}, nil, want(t, "site", "filter", "INPUT", "", "kube-proxy"), "-111"},
 		{"and says no place", []string{kubeProxyIn}, nil, want(t, "site", "filter", "INPUT", "kube-proxy", ""), "0"},
-		{"not where it cannot be passed", []string{"ip kube-proxy filter-output filter output -110"}, nil, want(t, "site", "filter", "OUTPUT", "", "kube-proxy"), "0"},
+		{"not where it cannot be passed", []string{"ip kube-proxy filter-output filter output -110"}, nil, want(t, "site", "filter", "OUTPUT", "", "kube-proxy"), "no-priority from -99 to"},
+		{"it is passed anyway", []string{"ip kube-proxy filter-output filter output -110", "ip6 kube-proxy filter-output filter output -110"}, nil, want(t, "site", "filter", "OUTPUT", "kube-proxy?fail", ""), "0"},
+		{"behind what is past the end", []string{"ip kube-proxy filter-input filter input 150"}, nil, want(t, "site", "filter", "INPUT", "kube-proxy", ""), "no-priority kube-proxy is ip kube-proxy filter-input, type filter, priority 150"},
+		{"and it is not missing", []string{"ip kube-proxy filter-input filter input 150", "ip6 kube-proxy filter-input filter input 150"}, nil, want(t, "site", "filter", "INPUT", "kube-proxy?fail", ""), "no-priority from -199 to 99"},
+		{"nor held", []string{"ip kube-proxy filter-input filter input 150", "ip6 kube-proxy filter-input filter input 150"}, nil, want(t, "site", "filter", "INPUT", "kube-proxy?hold", ""), "no-priority source addresses"},
+		{"ahead of what is past the end", []string{"ip kube-proxy filter-input filter input 150"}, nil, want(t, "site", "filter", "INPUT", "", "kube-proxy"), "0"},
+		{"ahead of what is past the beginning", []string{"ip kube-proxy filter-input filter input -250"}, nil, want(t, "site", "filter", "INPUT", "", "kube-proxy"), "no-priority drop the bound"},
+		{"behind what is past the beginning", []string{"ip kube-proxy filter-input filter input -250"}, nil, want(t, "site", "filter", "INPUT", "kube-proxy", ""), "0"},
+		{"past the end, and another one nearer", []string{kubeProxyIn, "ip kube-proxy late filter input 150"}, nil, want(t, "site", "filter", "INPUT", "kube-proxy", ""), "no-priority priority 150"},
+		{"past the end, and one of the class", []string{"ip kube-proxy in filter input 5", "ip kube-proxy late filter input 150"}, nil, want(t, "site", "filter", "INPUT", "kube-proxy", ""), "6"},
+		{"the last number", []string{"ip kube-proxy forward filter forward 2147483647"}, nil, want(t, "site", "filter", "FORWARD", "kube-proxy", ""), "no-priority above 2147483646"},
+		{"the last but one", []string{"ip kube-proxy forward filter forward 2147483646"}, nil, want(t, "site", "filter", "FORWARD", "kube-proxy", ""), "no-priority site filter FORWARD: no chain of ours has a priority above 2147483646"},
+		{"the first number", []string{"ip kube-proxy forward filter forward -2147483648"}, nil, want(t, "site", "filter", "FORWARD", "", "kube-proxy"), "no-priority -2147483648"},
+		{"the first number, for what keeps from tracking", []string{"ip kube-proxy forward filter forward -2147483647"}, nil, want(t, "site", "filter", "FORWARD", "", "kube-proxy", "notrack"), "no-priority below -2147483647"},
 		{"the class decides", []string{"ip calico mangle-INPUT filter input -150", calicoIn}, nil, want(t, "site", "filter", "INPUT", "", "calico"), "-1"},
 		{"and of mangle too", []string{"ip calico mangle-INPUT filter input -150", calicoIn}, nil, want(t, "site", "mangle", "INPUT", "calico", ""), "-149"},
 		{"rules in iptables", []string{iptablesIn}, []string{"filter INPUT -j KUBE-FIREWALL"}, want(t, "site", "filter", "INPUT", "", "kubelet"), "-1"},
@@ -158,6 +172,8 @@ func TestPlace(t *testing.T) {
 		{"both in one chain", []string{iptablesIn}, []string{"filter INPUT -j KUBE-ROUTER-INPUT", "filter INPUT -j KUBE-FIREWALL"}, want(t, "site", "filter", "INPUT", "kube-router", "kubelet"), "crossing-bounds use iptables-nft"},
 		{"in the wrong order", []string{calicoIn, firewalldIn}, nil, want(t, "site", "filter", "INPUT", "firewalld", "calico"), "crossing-bounds runs behind"},
 		{"at one priority", []string{calicoIn, netbirdIn}, nil, want(t, "site", "filter", "INPUT", "calico", "netbird"), "crossing-bounds both are at priority 0"},
+		{"a participant and its tail", []string{calicoIn}, nil, want(t, "site", "filter", "INPUT", "calico", "calico/tail"), "crossing-bounds on nft a tail has no place of its own: calico/tail is all that calico has there use iptables-nft"},
+		{"a participant and its tail, in two chains", []string{calicoIn, "ip calico filter-late filter input 5"}, nil, want(t, "site", "filter", "INPUT", "calico", "calico/tail"), "crossing-bounds has no place of its own"},
 		{"no integer between", []string{netbirdPost, proxyPost}, nil, want(t, "site", "nat", "POSTROUTING", "netbird", "kube-proxy"), "crossing-bounds no priority between 99 and 100"},
 		{"nat among nat only", []string{"ip calico mangle-POSTROUTING filter postrouting 105", netbirdPost, calicoPost}, nil, want(t, "site", "nat", "POSTROUTING", "netbird", "calico"), "100"},
 		{"nat and the limit of the kernel", []string{"ip kube-proxy nat-prerouting nat prerouting -199"}, nil, want(t, "site", "nat", "PREROUTING", "", "kube-proxy"), "no-priority -200"},
@@ -250,6 +266,30 @@ func TestWhatIsNotKnownIsSaid(t *testing.T) {
 	}
 }
 
+// TestWhoIsGuessed: where rules were not read, the names of other chains say who may
+// have some, and nothing is told of them as if it were known.
+func TestWhoIsGuessed(t *testing.T) {
+	for name, c := range map[string]struct {
+		unread    string
+		rules     []string
+		who, what string
+	}{
+		"read":     {"", []string{"filter INPUT -j ACCEPT", "filter KUBE-X -j ACCEPT"}, "iptables: nobody known", ""},
+		"not read": {"nft shows no matches", []string{"filter INPUT -j ACCEPT", "filter KUBE-X -j ACCEPT"}, "iptables: perhaps kube-proxy", "perhaps kube-proxy drops"},
+		"known":    {"", []string{"filter INPUT -j KUBE-PROXY-FIREWALL"}, "iptables: kube-proxy", "kube-proxy drops"},
+	} {
+		h := host(t, []string{iptablesIn}, c.rules...)
+		h.State.Table(ir.IPv4, "filter").Unreadable = c.unread
+		x := h.Chains()[0]
+		if got := x.Who(); got != c.who {
+			t.Errorf("%s: of %q, want %q", name, got, c.who)
+		}
+		if got := h.CanDrop(x); !strings.HasPrefix(got, c.what) || c.what == "" && strings.Contains(got, "kube-proxy") {
+			t.Errorf("%s: can drop: %q", name, got)
+		}
+	}
+}
+
 // TestSharedPriorityIsTold: a chain of ours that shares a priority stays where it is,
 // with a warning that names the other one; one that is placed anew never shares.
 func TestSharedPriorityIsTold(t *testing.T) {
@@ -261,6 +301,30 @@ func TestSharedPriorityIsTold(t *testing.T) {
 	h = host(t, []string{"inet site in filter input 0"})
 	if p, list := timeline.Place(h, []*timeline.Wanted{want(t, "site", "filter", "INPUT", "", "")}); list.Len() > 0 || p[0].Priority == 0 {
 		t.Errorf("%+v, %v", p, report(timeline.Placed{}, list))
+	}
+	// The help says what can be done, whoever it is.
+	const ours = "inet hookline-site filter-INPUT filter input 0"
+	for _, c := range []struct {
+		base, rule, help string
+	}{
+		{calicoIn, "", "name calico under after or before"},
+		{iptablesIn, "filter INPUT -j KUBE-FIREWALL", "name kubelet under after or before"},
+		{iptablesIn, "filter INPUT -j ACCEPT", "say under participants whose the rules in it are (chains, comments or rules)"},
+		{"inet agent in filter input 0", "", `say under participants whose table it is (nftTables: ["inet agent"]), and name that participant`},
+	} {
+		var rules []string
+		if c.rule != "" {
+			rules = append(rules, c.rule)
+		}
+		_, list := timeline.Place(host(t, []string{c.base, ours}, rules...), []*timeline.Wanted{want(t, "site", "filter", "INPUT", "", "")})
+		if !list.Has(diag.SharedPriority) || !strings.Contains(list.All()[0].Help, c.help) {
+			t.Errorf("%s: %v", c.base, report(timeline.Placed{}, list))
+		}
+	}
+	h = host(t, []string{"inet hookline-other filter-INPUT filter input 0", ours})
+	h.Ours = func(_, table string) bool { return table == "hookline-site" }
+	if _, list := timeline.Place(h, []*timeline.Wanted{want(t, "site", "filter", "INPUT", "", "")}); !list.Has(diag.SharedPriority) || !strings.Contains(list.All()[0].Help, "together with ruleset other") {
+		t.Errorf("%v", report(timeline.Placed{}, list))
 	}
 	// A chain that packets of ours never enter is no neighbour.
 	w := want(t, "site", "filter", "INPUT", "", "")

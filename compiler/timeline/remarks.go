@@ -65,7 +65,7 @@ func (h *Host) CanDrop(c *Chain) string {
 		key := "iptables " + c.Table + " " + c.Name
 		for _, u := range c.Users {
 			if e := h.Catalogue.Entry(u); e != nil && e.DropsIn(key) != "" && (c.leads == nil || c.leads[u]) {
-				out = append(out, u+" "+e.DropsIn(key))
+				out = append(out, c.perhaps()+u+" "+e.DropsIn(key))
 			}
 		}
 		if c.drops && len(out) == 0 {
@@ -90,7 +90,7 @@ func (h *Host) CanDrop(c *Chain) string {
 // ours that are to stand; verdicts says what one does.
 func (h *Host) Remark(hook *Hook, verdicts func(*Chain) Verdicts) {
 	for i, c := range hook.Chains {
-		if !c.Ours || c.Change == Goes {
+		if !c.Ours || c.Drift || c.Change == Goes {
 			continue
 		}
 		v := verdicts(c)
@@ -201,15 +201,26 @@ func titles(list []*Chain) string {
 // it.
 func (c *Chain) Who() string {
 	switch {
+	case c.Drift:
+		return "drift in our table"
 	case c.Ours:
 		return "ours"
 	case c.Program == Iptables:
 		if users := c.userNames(); users != "" {
-			return Iptables + ": " + users
+			return Iptables + ": " + c.perhaps() + users
 		}
 		return Iptables
 	}
 	return cmp.Or(c.Program, "unknown")
+}
+
+// perhaps stands in front of who has rules in a chain where only the names of other
+// chains tell of it.
+func (c *Chain) perhaps() string {
+	if c.Unread != "" {
+		return "perhaps "
+	}
+	return ""
 }
 
 // Compare makes the timelines of the hooks at which chains of ours stand or will

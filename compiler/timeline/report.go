@@ -24,7 +24,7 @@ func (c *Chain) says() string {
 	s := fmt.Sprintf("%s, type %s, priority %d", c.Title(), c.Type, c.Priority)
 	if c.Program == Iptables {
 		if users := c.userNames(); users != "" {
-			s += ", with rules of " + users
+			s += ", with rules of " + c.perhaps() + users
 		}
 	} else if c.Program != "" {
 		s += ", of " + c.Program
@@ -84,6 +84,21 @@ func (p *problem) reportMissing(i int, a *Anchor, r *Ref) {
 	}
 }
 
+// reportBeyond says that a chain which a reference stands for is past the end of
+// where ours can stand, on the side on which ours would have to be beyond it.
+func (p *problem) reportBeyond(i int, a *Anchor, r *Ref, c *Chain, after bool) {
+	w, win := p.wanted[i], p.nodes[i].win
+	side, at, why := "before", win.lowAt, win.lowWhy
+	if after {
+		side, at, why = "after", win.highAt, win.highWhy
+	}
+	d := p.diags.Errorf(diag.NoPriority, r.Span, "%s cannot stand %s %s at %s: %s is at priority %d, and ours can stand from %d to %d",
+		a.Name, side, r.Label, w.where(a.Family), c.Title(), c.Priority, win.low, win.high).
+		WithHelp("%s", wayOut(c))
+	d.Note(at, "%s", p.why(i, why))
+	d.Note(diag.Span{}, "%s is %s", r.Label, c.says())
+}
+
 // reportWritten says that two jumps of one base chain are written in the other
 // order than their references ask for.
 func (p *problem) reportWritten(w *Wanted, a, other *Anchor, r *Ref, after bool) {
@@ -136,10 +151,27 @@ func (p *problem) reportShared(i int) {
 	}
 	d := p.diags.Warnf(diag.SharedPriority, w.span(), "%s %s stands at priority %d of %s, where another chain stands too: which of them runs first depends on which was made last",
 		n.stands.key(), w.Chain.Name, n.priority, w.Base.Hook).
-		WithHelp("name its program under after or before: the chain then gets a priority of its own")
+		WithHelp("%s: the chain then gets a priority of its own", nameIt(with[0]))
 	for _, c := range with {
 		d.Note(diag.Span{}, "%s", c.says())
 	}
+}
+
+// nameIt says how after or before can name whose a chain is.
+func nameIt(c *Chain) string {
+	known := func(name string) bool { return name != "" }
+	ruleset, ofRuleset := strings.CutPrefix(c.Program, OfRuleset)
+	switch {
+	case ofRuleset:
+		return fmt.Sprintf("plan it together with ruleset %s, and name a chain of that one under after or before", ruleset)
+	case c.Program == "":
+		return fmt.Sprintf("say under participants whose table it is (nftTables: [%q]), and name that participant under after or before", c.key())
+	case c.Program != Iptables:
+		return fmt.Sprintf("name %s under after or before", c.Program)
+	case slices.ContainsFunc(c.Users, known):
+		return fmt.Sprintf("name %s under after or before", c.Users[slices.IndexFunc(c.Users, known)])
+	}
+	return "say under participants whose the rules in it are (chains, comments or rules), and name that participant under after or before"
 }
 
 // span is where the ruleset asks for the chain.
@@ -251,7 +283,14 @@ func (p *problem) crossing(i int, low, high bound) {
 	}
 	d.Note(high.ref.Span, "%s is to stand before %s", high.anchor.Name, high.ref.Label)
 	p.noteOwn(d, i, low, high)
+	for _, r := range []*Ref{low.ref, high.ref} {
+		if r.Tail {
+			d.Note(r.Span, "on nft a tail has no place of its own: %s is all that %s has there", r.Label, r.Participant)
+		}
+	}
 	switch {
+	case low.ref.Tail || high.ref.Tail:
+		d.WithHelp("use %s for this ruleset, where a tail is a rule of its own, or drop one of the bounds", ir.IptablesNFT)
 	case low.chain == high.chain || low.chain.Program == Iptables && high.chain.Program == Iptables:
 		d.WithHelp("%s", wayOut(low.chain))
 	default:

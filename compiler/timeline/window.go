@@ -37,11 +37,13 @@ const (
 	aheadConntrack  = "what is kept from connection tracking has to be so before -200"
 	aheadDstNAT     = "destination addresses are rewritten at -100"
 	aheadSrcNAT     = "source addresses are rewritten at 100"
+	firstOfAll      = "no chain of ours has a priority below -2147483647, the end of the numbers"
+	lastOfAll       = "no chain of ours has a priority above 2147483646, the end of the numbers"
 )
 
 // windowOf is the window of a table of iptables at a hook of nftables.
 func windowOf(table, hook string) window {
-	w := window{low: conntrack + 1, high: highest, lowWhy: behindConntrack}
+	w := window{low: conntrack + 1, high: highest, lowWhy: behindConntrack, highWhy: lastOfAll}
 	switch {
 	case table == "raw":
 		return window{low: defragment + 1, high: conntrack - 1, lowWhy: "fragments are put together at -400", highWhy: aheadConntrack}
@@ -162,7 +164,7 @@ func (w *Wanted) window() (window, tracking) {
 		win = windowOf("mangle", w.Base.Hook)
 		win.lowAt = t.askAt
 	case w.IPTable != "raw" && t.prepares:
-		win.low, win.lowWhy = lowest, ""
+		win.low, win.lowWhy = lowest, firstOfAll
 		win.high, win.highWhy, win.highAt = conntrack-1, aheadConntrack, t.prepareAt
 	}
 	if t.asks && win.low <= conntrack && w.IPTable != "nat" && (t.prepares || w.IPTable != "raw") {

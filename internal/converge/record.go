@@ -194,7 +194,7 @@ func recorded(records []Record, boot string) []compiler.Recorded {
 		if r.Status != "applied" {
 			version = "" // which one stands is not known
 		}
-		x := compiler.Recorded{Name: r.Name, Version: version, Declared: r.Declared, Sets: r.Sets, Owns: compiler.Owns{Chains: r.Owns, Sets: r.OwnsSets}}
+		x := compiler.Recorded{Name: r.Name, Version: version, Variant: ir.Variant(r.Variant), Declared: r.Declared, Sets: r.Sets, Owns: compiler.Owns{Chains: r.Owns, Sets: r.OwnsSets}}
 		if boot != "" && r.Boot == boot {
 			x.Seen = r.Seen
 		}
