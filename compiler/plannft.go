@@ -198,6 +198,9 @@ func (pl *planner) respell(t *ir.OwnTable) {
 
 // tableGoes shows a table that goes as a whole.
 func (pl *planner) tableGoes(t *ir.OwnTable) {
+	if len(t.Chains)+len(t.Sets) == 0 {
+		pl.change(Change{Key: ownChainKey(keyOf(t), ""), Kind: Removed, Address: t.Name, Before: "table " + t.Key()})
+	}
 	for _, c := range t.Chains {
 		k := ownChainKey(keyOf(t), c.Name)
 		for i, r := range c.Rules {

@@ -156,6 +156,8 @@ func (a *app) writeOutcome(out *converge.Outcome, done string) error {
 	switch {
 	case a.flags.output == "json":
 	case out.Status == converge.Done && !out.Wrote:
+	case out.Status == converge.Done && out.Intruded:
+		fmt.Fprintln(a.out, "applied and read back: what is ours is as declared; rules of others came again into our tables and were left there")
 	case out.Status == converge.Done && out.Final != nil && out.Final.Lost():
 		fmt.Fprintln(a.out, "applied and read back: what is ours is as declared; what is missing is not ours to put back")
 	case out.Status == converge.Done:

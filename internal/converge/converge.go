@@ -215,6 +215,9 @@ type Outcome struct {
 	Rounds int
 	// Diags are findings of applying, besides those of the plans.
 	Diags *diag.List
+	// Intruded tells of a Done outcome that rules of others, which were to be removed from
+	// tables of ours, came again and were left there.
+	Intruded bool
 	// Tables tells of a Stuck outcome what each table holds: "new", "old" or
 	// "unknown".
 	Tables map[ir.TableKey]string

@@ -407,7 +407,7 @@ func (a *apply) comesBack(plan *compiler.Plan) bool {
 	if a.planOpt.TolerateIntrusions || !removes(a.last) || !removes(plan) {
 		return false
 	}
-	a.planOpt.TolerateIntrusions = true
+	a.planOpt.TolerateIntrusions, a.out.Intruded = true, true
 	a.out.Diags.Warnf(diag.Intrusion, diag.Span{}, "another program puts its rules into our tables again as soon as they are removed: they are left there for now")
 	return true
 }
