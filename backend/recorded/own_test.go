@@ -230,3 +230,41 @@ func TestOwnTablesMissing(t *testing.T) {
 		}
 	}
 }
+
+// FuzzOwnTables: whatever a listing says of our tables, a file of ours keeps it, and
+// gives it back the same.
+func FuzzOwnTables(f *testing.F) {
+	f.Add(`{"nftables": [{"table": {"family": "inet", "name": "hookline-a"}},
+{"set": {"family": "inet", "name": "s", "table": "hookline-a", "type": ["ipv4_addr", "inet_proto", "inet_service"], "flags": ["interval"], "elem": [{"concat": [{"prefix": {"addr": "10.0.0.0", "len": 8}}, "tcp", {"range": [80, 90]}]}]}},
+{"set": {"family": "inet", "name": "t", "table": "hookline-a", "type": "ipv6_addr", "flags": ["timeout"], "timeout": 9, "elem": [{"elem": {"val": "fd00::1", "timeout": 5, "comment": "a \" b"}}]}},
+{"map": {"family": "inet", "name": "m", "table": "hookline-a", "type": "mark", "map": "verdict"}},
+{"chain": {"family": "inet", "table": "hookline-a", "name": "c", "type": "filter", "hook": "input", "prio": -5, "policy": "drop"}},
+{"rule": {"family": "inet", "table": "hookline-a", "chain": "c", "handle": 7, "comment": "x", "expr": [{"counter": {"packets": 1, "bytes": 2}}, {"accept": null}]}}]}`)
+	f.Add(`{"nftables": [{"set": {"family": "ip", "name": "s", "table": "hookline-a", "type": "ether_addr", "elem": ["aa:bb:cc:dd:ee:ff", 5]}}, {"rule": {"family": "ip", "table": "hookline-a", "chain": "late", "expr": []}}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		own, err := OwnTables(text)
+		if err != nil {
+			return
+		}
+		doc, err := indent(ownTables(own, WriteOptions{Counters: true}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := &loader{snap: &ir.Snapshot{}, list: &diag.List{}}
+		back, ok := l.readOwn(diag.NewFile("own.json", string(doc)))
+		if !ok {
+			// The same handle twice, or a hook that does not exist: no kernel lists that.
+			if s := l.list.Err().Error(); !strings.Contains(s, "have the handle") && !strings.Contains(s, "no such hook") {
+				t.Fatalf("%v in\n%s", l.list.Err(), doc)
+			}
+			return
+		}
+		again, err := indent(ownTables(back, WriteOptions{Counters: true}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(string(doc), string(again)); d != "" {
+			t.Errorf("written again (-want +got):\n%s", d)
+		}
+	})
+}
