@@ -110,9 +110,12 @@ func (d *describer) compareFields(l *loaded, data []byte) bool {
 		}
 	} else if l.base == NetworkHeader {
 		first = min(first, d.takeBack(impliedFamily))
+	} else {
+		first = min(first, d.takeBack(impliedEther))
 	}
 	for _, p := range out {
 		d.say(p.text+" "+valueText(p.data, p.as), first)
+		d.learn(p.text, p.as, p.data)
 	}
 	return true
 }
