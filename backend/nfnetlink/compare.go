@@ -45,11 +45,11 @@ func (d *describer) compare(a *Attrs) {
 		to = d.quoted(string(data), "*")
 	}
 	if op == unix.NFT_CMP_GTE {
-		d.regs[d.wordOf(a[unix.NFTA_CMP_SREG])].from = to
+		d.regs[d.wordOf(a[unix.NFTA_CMP_SREG])].from = data
 	}
-	if from := l.from; op == unix.NFT_CMP_LTE && from != "" && len(d.out) > 0 && d.out[len(d.out)-1].Text == l.text+" >= "+from {
+	if from := l.from; op == unix.NFT_CMP_LTE && from != nil && len(d.out) > 0 && d.out[len(d.out)-1].Text == l.text+" >= "+valueText(from, l.as) {
 		d.out, d.implies = d.out[:len(d.out)-1], d.implies[:len(d.out)-1]
-		word, to = "", from+"-"+to
+		word, to = "", rangeEnd(from, l.as)+"-"+rangeEnd(data, l.as)
 	}
 	d.say(l.text+" "+word+to, l.first)
 	if op == unix.NFT_CMP_EQ && !l.masked && l.n == len(data) {

@@ -51,7 +51,7 @@ type loaded struct {
 	set    []byte // of the last bitwise expression: the bits that it turns over
 	used   bool
 	data   []byte // of an immediate value
-	from   string // `>= from` was said of it
+	from   []byte // `>= from` was said of it
 	// A piece of a packet as it came, and where it stands.
 	payload      bool
 	base, offset uint32
@@ -432,7 +432,7 @@ func (d *describer) rangeOf(a *Attrs) {
 	if Uint32(a[unix.NFTA_RANGE_OP]) == unix.NFT_RANGE_NEQ {
 		word = "!= "
 	}
-	from, to := valueText(Value(a[unix.NFTA_RANGE_FROM_DATA]), l.as), valueText(Value(a[unix.NFTA_RANGE_TO_DATA]), l.as)
+	from, to := rangeEnd(Value(a[unix.NFTA_RANGE_FROM_DATA]), l.as), rangeEnd(Value(a[unix.NFTA_RANGE_TO_DATA]), l.as)
 	d.say(l.text+" "+word+from+"-"+to, l.first)
 }
 

@@ -202,7 +202,7 @@ func rangeText(r Range, as valueType) string {
 			return fmt.Sprintf("%s/%d", from, n)
 		}
 	}
-	return from + "-" + valueText(r.To, as)
+	return rangeEnd(r.From, as) + "-" + rangeEnd(r.To, as)
 }
 
 // prefixOf is the length of the prefix that a range is.

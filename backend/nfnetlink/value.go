@@ -149,6 +149,17 @@ func valueText(b []byte, as valueType) string {
 	}
 }
 
+// rangeEnd is a value at an end of a range. Types and codes are numbers there: names
+// have hyphens of their own.
+func rangeEnd(b []byte, as valueType) string {
+	switch as {
+	case valueICMP, valueICMPCode, valueICMPv6, valueICMPv6Code:
+		return valueText(b, valueNetwork)
+	default:
+		return valueText(b, as)
+	}
+}
+
 // addressText is an address, or a prefix of whole bytes, which is loaded without
 // the rest.
 func addressText(b []byte, as valueType) string {

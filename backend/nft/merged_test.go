@@ -45,7 +45,17 @@ func TestMergedComparisons(t *testing.T) {
 		// Merged, a negation means something else.
 		{ir.Inet, "tcp sport != 1 tcp dport != 2", "meta l4proto tcp @th,0,32 != 0x00010002"},
 		{ir.Inet, "ether daddr != " + mac + " ether saddr != " + mac, "meta iiftype ether @ll,0,96 != 0xaabbccddeeffaabbccddeeff"},
+		// Which is why one of two negations is a range; of numbers, for a name in it has hyphens.
+		{ir.Inet, "icmp type != destination-unreachable icmp code != 4-4", ""},
+		{ir.Inet, "icmpv6 code 1-4", ""},
+		{ir.Inet, "icmp type 3-5", ""},
+		{ir.Inet, "icmp type { 0, 3-5 }", "icmp type { echo-reply, 3-5 }"},
 		{ir.IP, "ether saddr " + mac + " ip ttl != 1", ""},
+		// Which is why one of two negations is a range; of numbers, for a name in it has hyphens.
+		{ir.Inet, "icmp type != destination-unreachable icmp code != 4-4", ""},
+		{ir.Inet, "icmpv6 code 1-4", ""},
+		{ir.Inet, "icmp type 3-5", ""},
+		{ir.Inet, "icmp type { 0, 3-5 }", "icmp type { echo-reply, 3-5 }"},
 		{ir.IP, "ether saddr " + mac + " ether type ip ip ttl 1", ""},
 		{ir.IP, "ip ttl 1 ip protocol udp", ""},
 		{ir.IP, "icmp type redirect icmp code host-unreachable", ""},
