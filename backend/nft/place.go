@@ -59,6 +59,11 @@ func (s *session) commit(ctx context.Context, script backend.Script) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
+	if errors.Is(err, syscall.EPERM) {
+		if owned := s.owned(script); owned != nil {
+			return owned
+		}
+	}
 	e := &backend.ScriptError{Script: script, Tool: netlinkTool, Exit: 1, Message: refused.Error()}
 	if errors.Is(err, syscall.ENOENT) {
 		e.Message = "No such file or directory"
@@ -179,7 +184,7 @@ func (c *compilation) table(ctx context.Context, key tableKey) error {
 // standing are the named sets of a table on the host that the script does not make.
 func (c *compilation) standing(f nfnetlink.Family, key tableKey) (map[string]*nfnetlink.RawSet, error) {
 	there, err := c.s.kernel.TablesOf(f)
-	if err != nil || !slices.Contains(there, key.name) {
+	if err != nil || !slices.ContainsFunc(there, func(t nfnetlink.Table) bool { return t.Name == key.name }) {
 		return nil, err
 	}
 	sets, err := c.s.kernel.RawSets(f.Proto, key.name)

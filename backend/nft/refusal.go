@@ -1,11 +1,15 @@
 package nft
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"hookline/backend"
+	"hookline/backend/nfnetlink"
+	"hookline/compiler/ir"
 )
 
 // place is how nft names the part of a script that it, or the kernel, refuses:
@@ -41,4 +45,32 @@ func refusal(script backend.Script, res backend.Result) *backend.ScriptError {
 	}
 	e.Message = strings.Join(messages, "; ")
 	return e
+}
+
+// notPermitted is what nft says where the kernel refuses a step on a table that belongs
+// to another process, or any step of who may not change the tables at all.
+const notPermitted = "Operation not permitted"
+
+// owned tells of a refused script that a table which it changes belongs to another
+// process, once for all of its lines; nil if there is no such table.
+func (s *session) owned(script backend.Script) error {
+	for _, f := range nfnetlink.Families {
+		tables, err := s.kernel.TablesOf(f)
+		if err != nil {
+			return nil //nolint:nilerr // the refusal itself is told
+		}
+		for _, t := range tables {
+			changes := func(o ir.NFTOp) bool { return string(o.Kind) == f.Name && o.Table == t.Name }
+			if !t.Owned() || !slices.ContainsFunc(slices.Concat(script.Ops, script.Steps), changes) {
+				continue
+			}
+			who := "another process"
+			if t.Owner != 0 {
+				who += fmt.Sprintf(" (netlink port %d, which is most often the number of the process)", t.Owner)
+			}
+			return &backend.ScriptError{Script: script, Tool: netlinkTool, Exit: 1, Message: fmt.Sprintf(
+				"table %s %s has the flag owner: it belongs to %s, and nobody else can change or delete it; it goes when that process ends", f.Name, t.Name, who)}
+		}
+	}
+	return nil
 }
