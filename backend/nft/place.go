@@ -274,10 +274,15 @@ func (c *compilation) feed(ctx context.Context, w *feeder, fill func(w *feeder))
 		return nil
 	}
 	e := refusal(c.script, res)
-	if n := e.Number; n >= 1 && n <= len(w.from) && w.from[n-1] >= 0 {
-		e.Number = lineOf(c.script.Ops, w.from[n-1])
-	} else {
-		e.Number = 0
+	line := func(n int) int {
+		if n >= 1 && n <= len(w.from) && w.from[n-1] >= 0 {
+			return lineOf(c.script.Ops, w.from[n-1])
+		}
+		return 0
+	}
+	e.Number = line(e.Number)
+	for i := range e.More {
+		e.More[i].Number = line(e.More[i].Number)
 	}
 	return e
 }

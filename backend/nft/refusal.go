@@ -16,34 +16,45 @@ import (
 // FILE:LINE:COLUMN-COLUMN. The name of standard input differs between versions.
 var place = regexp.MustCompile(`^(?:/dev/stdin|-|<stdin>|/proc/self/fd/0):(\d+):\d+-\d+: `)
 
-// refusal turns nft's failure into an error that names a line: the first that it
-// complains about. Of further complaints the texts are kept.
+// refusal turns nft's failure into an error that names the lines that it complains
+// about. What it says ahead of them is of the first.
 func refusal(script backend.Script, res backend.Result) *backend.ScriptError {
-	e := &backend.ScriptError{Script: script, Tool: tool, Exit: res.Exit}
-	var messages []string
-	sawPlace := false
+	lines := []backend.Refusal{{}}
+	at, sawPlace := 0, false
 	for line := range strings.Lines(res.Stderr) {
 		line = strings.TrimSpace(line)
-		m := place.FindStringSubmatch(line)
-		if m != nil {
-			if n, err := strconv.Atoi(m[1]); err == nil && e.Number == 0 {
-				e.Number = n
-			}
+		if m := place.FindStringSubmatch(line); m != nil {
+			n, _ := strconv.Atoi(m[1]) // digits; 0 for a number beyond all lines
 			line = line[len(m[0]):]
+			if !sawPlace {
+				lines[0].Number, sawPlace = n, true
+			}
+			if at = slices.IndexFunc(lines, func(r backend.Refusal) bool { return r.Number == n }); at < 0 {
+				at = len(lines)
+				lines = append(lines, backend.Refusal{Number: n})
+			}
 		} else if sawPlace {
 			// nft shows the line that it has named, and marks the place below it.
 			continue
 		}
-		sawPlace = m != nil || sawPlace
 		line = strings.TrimPrefix(strings.TrimPrefix(line, "Error: "), "Could not process rule: ")
-		if line != "" {
-			messages = append(messages, line)
+		switch r := &lines[at]; {
+		case line == "" || strings.Contains(r.Message, line):
+		case r.Message == "":
+			r.Message = line
+		default:
+			r.Message += "; " + line
 		}
 	}
-	if len(messages) == 0 {
-		messages = []string{"the tool gave no reason"}
+	for i := range lines {
+		if lines[i].Message == "" {
+			lines[i].Message = "the tool gave no reason"
+		}
 	}
-	e.Message = strings.Join(messages, "; ")
+	e := &backend.ScriptError{Script: script, Tool: tool, Exit: res.Exit, Number: lines[0].Number, Message: lines[0].Message}
+	if len(lines) > 1 {
+		e.More = lines[1:]
+	}
 	return e
 }
 
