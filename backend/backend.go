@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"hookline/compiler/ir"
 	"hookline/dsl/diag"
@@ -90,9 +91,37 @@ type ScriptError struct {
 	Number  int
 	Message string // what the tool said
 	Exit    int
+	// More are the other lines that the tool refused, where it goes on behind the first.
+	More []Refusal
+}
+
+// Refusal is one refused line of several.
+type Refusal struct {
+	Number  int // from 1
+	Message string
+}
+
+// Each are the refused lines, each as an error of its own.
+func (e *ScriptError) Each() []*ScriptError {
+	first := *e
+	first.More = nil
+	out := []*ScriptError{&first}
+	for _, m := range e.More {
+		more := first
+		more.Number, more.Message = m.Number, m.Message
+		out = append(out, &more)
+	}
+	return out
 }
 
 func (e *ScriptError) Error() string {
+	if len(e.More) > 0 {
+		var out []string
+		for _, x := range e.Each() {
+			out = append(out, x.Error())
+		}
+		return strings.Join(out, "; ")
+	}
 	if l := e.Line(); l != nil && !l.Span.IsZero() {
 		return fmt.Sprintf("%s: %s refused line %d: %s", l.Span, e.Tool, e.Number, e.Message)
 	}

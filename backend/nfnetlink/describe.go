@@ -1,7 +1,6 @@
 package nfnetlink
 
 import (
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -221,19 +220,26 @@ func (d *describer) field(base, offset, n uint32) (string, valueType) {
 // dport 80` alone. It returns the expression at which that began.
 func (d *describer) takeBack(what implied) int {
 	n := len(d.out) - 1
-	if what == impliedFamily && n > 0 && (d.implies[n] == impliedEther || d.implies[n] == impliedProtocol) && d.implies[n-1] == what {
+	if what == impliedFamily && n > 0 && (d.implies[n] == impliedEther || d.implies[n] == impliedProtocol) && d.is(what, n-1) {
 		// Of a concatenation: the look at the link's kind, or at the protocol, is taken back
 		// by a later part.
 		first := d.out[n-1].First
 		d.out, d.implies = slices.Delete(d.out, n-1, n), slices.Delete(d.implies, n-1, n)
 		return first
 	}
-	if n < 0 || d.implies[n] != what {
+	if n < 0 || !d.is(what, n) {
 		return d.index
 	}
 	first := d.out[n].First
 	d.out, d.implies = d.out[:n], d.implies[:n]
 	return first
+}
+
+// is tells that statement n is what nft writes by itself. Behind a field of the
+// Ethernet header it finds out the family there, and not by the packet's own.
+func (d *describer) is(what implied, n int) bool {
+	ether := func(s Statement) bool { return strings.HasPrefix(s.Text, "ether ") }
+	return d.implies[n] == what && (!d.exact || what != impliedFamily || ether(d.out[n]) == slices.ContainsFunc(d.out[:n], ether))
 }
 
 func (d *describer) meta(a *Attrs) {
@@ -355,84 +361,13 @@ func markArithmetic(text string, mask, xor uint32) string {
 	return text
 }
 
-func (d *describer) compare(a *Attrs) {
-	l := d.take(a[unix.NFTA_CMP_SREG])
-	op, data := Uint32(a[unix.NFTA_CMP_OP]), Value(a[unix.NFTA_CMP_DATA])
-	word := map[uint32]string{
-		unix.NFT_CMP_EQ: "", unix.NFT_CMP_NEQ: "!= ", unix.NFT_CMP_LT: "< ", unix.NFT_CMP_LTE: "<= ", unix.NFT_CMP_GT: "> ", unix.NFT_CMP_GTE: ">= ",
-	}[op]
-	if d.exact && d.compareExact(l, op, data, word) {
-		return
-	}
-	to := valueText(data, l.as)
-	switch {
-	case l.masked && l.as == valueCTState && op == unix.NFT_CMP_NEQ && isZero(data) && len(l.mask) == 4:
-		d.say(nfttext.CTState(hostWord(l.mask)), l.first)
-		return
-	case l.masked && l.as == valueCTStatus && op == unix.NFT_CMP_NEQ && isZero(data):
-		d.say(l.text+" "+valueText(l.mask, l.as), l.first)
-		return
-	case l.masked && l.as == valueTCPFlags && op == unix.NFT_CMP_NEQ && isZero(data) && len(l.mask) == 1:
-		d.say(l.text+" "+tcpFlags(l.mask[0]), l.first)
-		return
-	case l.masked && (l.as == valueAddress4 || l.as == valueAddress6) && prefixLength(l.mask) >= 0:
-		to = fmt.Sprintf("%s/%d", to, prefixLength(l.mask))
-	case l.masked:
-		mask := valueText(l.mask, l.as)
-		if l.as == valueTCPFlags {
-			mask = "(" + strings.ReplaceAll(tcpFlags(l.mask[0]), ",", "|") + ")"
-		}
-		d.say(l.text+" & "+mask+" "+orEqual(word)+to, l.first)
-		return
-	case strings.Contains(l.text, " & ") || strings.Contains(l.text, " | ") || strings.Contains(l.text, " ^ "):
-		word = orEqual(word)
-	case l.n > len(data) && l.as == valueInterface:
-		to = d.quoted(string(data), "*")
-	}
-	if op == unix.NFT_CMP_GTE {
-		d.regs[d.wordOf(a[unix.NFTA_CMP_SREG])].from = to
-	}
-	if from := l.from; op == unix.NFT_CMP_LTE && from != "" && len(d.out) > 0 && d.out[len(d.out)-1].Text == l.text+" >= "+from {
-		d.out, d.implies = d.out[:len(d.out)-1], d.implies[:len(d.out)-1]
-		word, to = "", from+"-"+to
-	}
-	d.say(l.text+" "+word+to, l.first)
-	if op == unix.NFT_CMP_EQ {
-		d.learn(l, data)
-	}
-}
-
-// learn notes what a comparison says of the packet.
-func (d *describer) learn(l *loaded, data []byte) {
-	last := &d.implies[len(d.implies)-1]
-	switch {
-	case l.masked || l.n != len(data):
-	case l.as == valueProtocol && !strings.HasPrefix(l.text, "ct "):
-		d.proto = data[0]
-		if !d.exact || l.text == "meta l4proto" {
-			*last = impliedProtocol
-		}
-	case l.as == valueFamily && (data[0] == unix.NFPROTO_IPV4 || data[0] == unix.NFPROTO_IPV6):
-		d.net, d.v6, *last = true, data[0] == unix.NFPROTO_IPV6, impliedFamily
-	case l.as == valueLinkType && number(data, binary.NativeEndian) == unix.ARPHRD_ETHER:
-		d.ether, *last = true, impliedEther
-	}
-}
-
-func orEqual(word string) string {
-	if word == "" {
-		return "== "
-	}
-	return word
-}
-
 func (d *describer) rangeOf(a *Attrs) {
 	l := d.take(a[unix.NFTA_RANGE_SREG])
 	word := ""
 	if Uint32(a[unix.NFTA_RANGE_OP]) == unix.NFT_RANGE_NEQ {
 		word = "!= "
 	}
-	from, to := valueText(Value(a[unix.NFTA_RANGE_FROM_DATA]), l.as), valueText(Value(a[unix.NFTA_RANGE_TO_DATA]), l.as)
+	from, to := rangeEnd(Value(a[unix.NFTA_RANGE_FROM_DATA]), l.as), rangeEnd(Value(a[unix.NFTA_RANGE_TO_DATA]), l.as)
 	d.say(l.text+" "+word+from+"-"+to, l.first)
 }
 

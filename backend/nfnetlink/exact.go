@@ -110,9 +110,12 @@ func (d *describer) compareFields(l *loaded, data []byte) bool {
 		}
 	} else if l.base == NetworkHeader {
 		first = min(first, d.takeBack(impliedFamily))
+	} else {
+		first = min(first, d.takeBack(impliedEther))
 	}
 	for _, p := range out {
 		d.say(p.text+" "+valueText(p.data, p.as), first)
+		d.learn(p.text, p.as, p.data)
 	}
 	return true
 }
@@ -199,7 +202,7 @@ func rangeText(r Range, as valueType) string {
 			return fmt.Sprintf("%s/%d", from, n)
 		}
 	}
-	return from + "-" + valueText(r.To, as)
+	return rangeEnd(r.From, as) + "-" + rangeEnd(r.To, as)
 }
 
 // prefixOf is the length of the prefix that a range is.

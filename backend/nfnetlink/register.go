@@ -15,7 +15,7 @@ type loaded struct {
 	set    []byte // of the last bitwise expression: the bits that it turns over
 	used   bool
 	data   []byte // of an immediate value
-	from   string // `>= from` was said of it
+	from   []byte // `>= from` was said of it
 	// A piece of a packet as it came, and where it stands.
 	payload      bool
 	base, offset uint32

@@ -40,6 +40,8 @@ func payloadField(v6 bool, proto uint8, base, offset, n uint32) (string, valueTy
 		return transportField(proto, offset, n, raw)
 	case base == 0 && n == 6 && (offset == 0 || offset == 6):
 		return map[uint32]string{0: "ether daddr", 6: "ether saddr"}[offset], valueEther
+	case base == 0 && n == 2 && offset == 12:
+		return "ether type", valueEtherType
 	}
 	return raw, valueBytes
 }

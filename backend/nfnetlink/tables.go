@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -38,11 +39,11 @@ var Families = []Family{
 func (k *Conn) Tables() ([]ir.NFTTable, error) {
 	out := []ir.NFTTable{}
 	for _, f := range Families {
-		names, err := k.TablesOf(f)
+		tables, err := k.TablesOf(f)
 		if err != nil {
 			return nil, err
 		}
-		if len(names) == 0 {
+		if len(tables) == 0 {
 			continue
 		}
 		chains, err := k.Chains(f.Proto, f.Name)
@@ -53,8 +54,10 @@ func (k *Conn) Tables() ([]ir.NFTTable, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range names {
-			out = append(out, nftTable(f, name, chains, counts))
+		for _, t := range tables {
+			summary := nftTable(f, t.Name, chains, counts)
+			summary.Dormant = t.Dormant()
+			out = append(out, summary)
 		}
 	}
 	ir.SortNFTTables(out)
@@ -65,21 +68,55 @@ func (k *Conn) Tables() ([]ir.NFTTable, error) {
 func (k *Conn) TableNames() ([]string, error) {
 	out := []string{}
 	for _, f := range Families {
-		names, err := k.TablesOf(f)
+		tables, err := k.TablesOf(f)
 		if err != nil {
 			return nil, err
 		}
-		for _, name := range names {
-			out = append(out, f.Name+" "+name)
+		for _, t := range tables {
+			out = append(out, f.Name+" "+t.Name)
 		}
 	}
 	slices.Sort(out)
 	return out, nil
 }
 
-// TablesOf lists the names of a family's tables. There are none of a family that the
-// kernel does not know.
-func (k *Conn) TablesOf(f Family) ([]string, error) {
+// Table is a table without what is in it.
+type Table struct {
+	Name string
+	// bits are the table's flags, and Owner the netlink port of the process to which it
+	// belongs, 0 if to none.
+	bits, Owner uint32
+}
+
+// tableFlags by linux/netfilter/nf_tables.h, as nft(8) writes them, by bit.
+var tableFlags = [...]string{"dormant", "owner", "persist"}
+
+// tableOwner is NFTA_TABLE_OWNER.
+const tableOwner = 7
+
+// Dormant tells that no packet enters the table's base chains.
+func (t Table) Dormant() bool { return t.bits&1 != 0 }
+
+// Owned tells that only the process that made the table can change it.
+func (t Table) Owned() bool { return t.bits&2 != 0 }
+
+// Flags are the table's flags as nft(8) writes them; empty if it has none.
+func (t Table) Flags() string {
+	var out []string
+	for i, name := range tableFlags {
+		if t.bits&(1<<i) != 0 {
+			out = append(out, name)
+		}
+	}
+	if rest := t.bits &^ (1<<len(tableFlags) - 1); rest != 0 {
+		out = append(out, fmt.Sprintf("0x%x", rest))
+	}
+	return strings.Join(out, ",")
+}
+
+// TablesOf lists a family's tables. There are none of a family that the kernel does
+// not know.
+func (k *Conn) TablesOf(f Family) ([]Table, error) {
 	answers, err := k.Ask(unix.NFNL_SUBSYS_NFTABLES, unix.NFT_MSG_GETTABLE, f.Proto, netlink.Dump, nil)
 	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, nil // the kernel was built without the family
@@ -87,17 +124,24 @@ func (k *Conn) TablesOf(f Family) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listing the %s tables of nftables: %w", f.Name, err)
 	}
-	var out []string
+	var out []Table
 	for _, a := range answers {
+		var t Table
 		err := EachAttr(a, func(typ uint16, data []byte) error {
-			if typ == unix.NFTA_TABLE_NAME {
-				out = append(out, string(Cut(data)))
+			switch typ {
+			case unix.NFTA_TABLE_NAME:
+				t.Name = string(Cut(data))
+			case unix.NFTA_TABLE_FLAGS:
+				t.bits = Uint32(data)
+			case tableOwner:
+				t.Owner = Uint32(data)
 			}
 			return nil
 		})
 		if err != nil {
 			return nil, fmt.Errorf("listing the %s tables of nftables: %w", f.Name, err)
 		}
+		out = append(out, t)
 	}
 	return out, nil
 }

@@ -45,6 +45,7 @@ const (
 	valueICMPv6Code
 	valueExists
 	valueDSCP
+	valueEtherType
 )
 
 // size is how many bytes a load of the type has where the expression does not say.
@@ -128,6 +129,11 @@ func valueText(b []byte, as valueType) string {
 		return nameOr(dscpNames, b[0])
 	case valueFamily:
 		return nameOr(familyNames, b[0])
+	case valueEtherType:
+		if name := etherTypes[number(b, binary.BigEndian)]; name != "" {
+			return name
+		}
+		return "0x" + hex.EncodeToString(b)
 	case valueLinkType:
 		n := number(b, binary.NativeEndian)
 		if n == unix.ARPHRD_ETHER {
@@ -140,6 +146,17 @@ func valueText(b []byte, as valueType) string {
 		return nameOr(icmpv6CodeNames, b[0])
 	default:
 		return "0x" + hex.EncodeToString(b)
+	}
+}
+
+// rangeEnd is a value at an end of a range. Types and codes are numbers there: names
+// have hyphens of their own.
+func rangeEnd(b []byte, as valueType) string {
+	switch as {
+	case valueICMP, valueICMPCode, valueICMPv6, valueICMPv6Code:
+		return valueText(b, valueNetwork)
+	default:
+		return valueText(b, as)
 	}
 }
 
@@ -218,6 +235,8 @@ func nameOr(names map[byte]string, n byte) string {
 }
 
 var familyNames = map[byte]string{unix.NFPROTO_IPV4: "ipv4", unix.NFPROTO_IPV6: "ipv6"}
+
+var etherTypes = map[uint64]string{unix.ETH_P_IP: "ip", unix.ETH_P_IPV6: "ip6", unix.ETH_P_ARP: "arp", unix.ETH_P_8021Q: "8021q", unix.ETH_P_8021AD: "8021ad"}
 
 var packetTypes = map[byte]string{0: "host", 1: "broadcast", 2: "multicast", 3: "other"}
 

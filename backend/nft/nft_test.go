@@ -70,20 +70,25 @@ func TestRefusal(t *testing.T) {
 		stderr string
 		line   int
 		want   string
+		more   []backend.Refusal
 	}{
 		"from the kernel": {
 			"/dev/stdin:2:38-39: Error: Could not process rule: No such file or directory\ndelete rule inet hookline-t a handle 99\n                                     ^^\n",
-			2, "No such file or directory",
+			2, "No such file or directory", nil,
 		},
-		"while reading": {"/dev/stdin:3:28-33: Error: syntax error, unexpected string\nadd rule inet hookline-t a nosuch\n   ^^\n", 3, "syntax error, unexpected string"},
+		"while reading": {"/dev/stdin:3:28-33: Error: syntax error, unexpected string\nadd rule inet hookline-t a nosuch\n   ^^\n", 3, "syntax error, unexpected string", nil},
 		"several": {
 			"/dev/stdin:4:1-3: Error: Could not process rule: File exists\ncreate x\n^^^\n/dev/stdin:7:1-3: Error: No such file or directory; did you mean table ‘hookline-t’ in family inet?\nx\n^^^\n",
-			4, "File exists; No such file or directory; did you mean table ‘hookline-t’ in family inet?",
+			4, "File exists", []backend.Refusal{{Number: 7, Message: "No such file or directory; did you mean table ‘hookline-t’ in family inet?"}},
 		},
-		"by another name": {"-:5:1-2: Error: syntax error\n", 5, "syntax error"},
-		"without a place": {"Error: Could not process rule: Operation not permitted\n", 0, "Operation not permitted"},
-		"of netlink":      {"netlink: Error: cache initialization failed: Operation not permitted\n", 0, "netlink: Error: cache initialization failed: Operation not permitted"},
-		"nothing":         {"", 0, "the tool gave no reason"},
+		"a line twice": {
+			"warning: x\n/dev/stdin:4:1-3: Error: File exists\ncreate x\n^^^\n/dev/stdin:4:5-6: Error: syntax error\ncreate x\n^^^\n/dev/stdin:4:5-6: Error: syntax error\n",
+			4, "warning: x; File exists; syntax error", nil,
+		},
+		"by another name": {"-:5:1-2: Error: syntax error\n", 5, "syntax error", nil},
+		"without a place": {"Error: Could not process rule: Operation not permitted\n", 0, "Operation not permitted", nil},
+		"of netlink":      {"netlink: Error: cache initialization failed: Operation not permitted\n", 0, "netlink: Error: cache initialization failed: Operation not permitted", nil},
+		"nothing":         {"", 0, "the tool gave no reason", nil},
 	} {
 		machine := tools{"nft --version": {Stdout: "nftables v1.0.6\n"}, "nft -f -": {Stderr: c.stderr, Exit: 1}}
 		b, err := nft.New(nft.Options{Runner: machine, NetNS: netns.ForTest(t).Do})
@@ -95,7 +100,7 @@ func TestRefusal(t *testing.T) {
 			t.Fatal(err)
 		}
 		var e *backend.ScriptError
-		if err := s.Apply(context.Background(), backend.Script{Text: "x\n"}); !errors.As(err, &e) || e.Number != c.line || e.Message != c.want || e.Exit != 1 {
+		if err := s.Apply(context.Background(), backend.Script{Text: "x\n"}); !errors.As(err, &e) || e.Number != c.line || e.Message != c.want || e.Exit != 1 || !slices.Equal(e.More, c.more) {
 			t.Errorf("%s: %+v, want line %d and %q", name, e, c.line, c.want)
 		}
 		if err := s.Close(); err != nil {

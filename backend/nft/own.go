@@ -18,8 +18,9 @@ const ownPrefix = "hookline-"
 
 // ownTable reads a table of ours with all that is in it. chains are those of its
 // family, wanted the sets that it is to have, as far as anybody said.
-func (s *session) ownTable(f nfnetlink.Family, name string, chains []nfnetlink.Chain, wanted []*ir.OwnSet) (*ir.OwnTable, error) {
-	t := &ir.OwnTable{Kind: ir.TableKind(f.Name), Name: name}
+func (s *session) ownTable(f nfnetlink.Family, head nfnetlink.Table, chains []nfnetlink.Chain, wanted []*ir.OwnSet) (*ir.OwnTable, error) {
+	name := head.Name
+	t := &ir.OwnTable{Kind: ir.TableKind(f.Name), Name: name, Flags: head.Flags()}
 	sets, err := s.kernel.Sets(f.Proto, f.Name, name)
 	if err != nil {
 		return nil, err

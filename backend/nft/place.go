@@ -59,6 +59,11 @@ func (s *session) commit(ctx context.Context, script backend.Script) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
+	if errors.Is(err, syscall.EPERM) {
+		if owned := s.owned(script); owned != nil {
+			return owned
+		}
+	}
 	e := &backend.ScriptError{Script: script, Tool: netlinkTool, Exit: 1, Message: refused.Error()}
 	if errors.Is(err, syscall.ENOENT) {
 		e.Message = "No such file or directory"
@@ -179,7 +184,7 @@ func (c *compilation) table(ctx context.Context, key tableKey) error {
 // standing are the named sets of a table on the host that the script does not make.
 func (c *compilation) standing(f nfnetlink.Family, key tableKey) (map[string]*nfnetlink.RawSet, error) {
 	there, err := c.s.kernel.TablesOf(f)
-	if err != nil || !slices.Contains(there, key.name) {
+	if err != nil || !slices.ContainsFunc(there, func(t nfnetlink.Table) bool { return t.Name == key.name }) {
 		return nil, err
 	}
 	sets, err := c.s.kernel.RawSets(f.Proto, key.name)
@@ -269,10 +274,15 @@ func (c *compilation) feed(ctx context.Context, w *feeder, fill func(w *feeder))
 		return nil
 	}
 	e := refusal(c.script, res)
-	if n := e.Number; n >= 1 && n <= len(w.from) && w.from[n-1] >= 0 {
-		e.Number = lineOf(c.script.Ops, w.from[n-1])
-	} else {
-		e.Number = 0
+	line := func(n int) int {
+		if n >= 1 && n <= len(w.from) && w.from[n-1] >= 0 {
+			return lineOf(c.script.Ops, w.from[n-1])
+		}
+		return 0
+	}
+	e.Number = line(e.Number)
+	for i := range e.More {
+		e.More[i].Number = line(e.More[i].Number)
 	}
 	return e
 }

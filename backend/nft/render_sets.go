@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"hookline/backend"
 	"hookline/backend/nfnetlink"
@@ -43,6 +44,11 @@ func (s *session) sendSteps(ctx context.Context, script backend.Script) error {
 	}
 	err := s.kernel.CommitSets(script.Steps)
 	var refused *nfnetlink.SetError
+	if errors.Is(err, syscall.EPERM) {
+		if owned := s.owned(script); owned != nil {
+			return owned
+		}
+	}
 	if errors.As(err, &refused) {
 		return &backend.ScriptError{Script: script, Tool: netlinkTool, Number: refused.Step + 1, Message: setRefusal(refused)}
 	}

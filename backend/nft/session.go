@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"hookline/backend"
 	"hookline/backend/nfnetlink"
@@ -80,7 +81,13 @@ func (s *session) send(ctx context.Context, script backend.Script, words ...stri
 		return fmt.Errorf("sending a script to nft: %w", err)
 	}
 	if res.Exit != 0 {
-		return refusal(script, res)
+		e := refusal(script, res)
+		if strings.Contains(e.Message, notPermitted) {
+			if owned := s.owned(script); owned != nil {
+				return owned
+			}
+		}
+		return e
 	}
 	return nil
 }

@@ -104,7 +104,7 @@ func (r *reading) same(o *reading) bool {
 }
 
 func sameTable(a, b *ir.OwnTable) bool {
-	return a.Key() == b.Key() && slices.EqualFunc(a.Sets, b.Sets, sameSet) && slices.EqualFunc(a.Chains, b.Chains, func(x, y *ir.OwnChain) bool {
+	return a.Key() == b.Key() && a.Flags == b.Flags && slices.EqualFunc(a.Sets, b.Sets, sameSet) && slices.EqualFunc(a.Chains, b.Chains, func(x, y *ir.OwnChain) bool {
 		return x.Name == y.Name && (x.Base == nil) == (y.Base == nil) && (x.Base == nil || *x.Base == *y.Base) &&
 			slices.EqualFunc(x.Rules, y.Rules, func(v, w ir.OwnRule) bool {
 				return v.Handle == w.Handle && v.Text == w.Text && v.Comment == w.Comment && v.Tag == w.Tag
@@ -119,7 +119,7 @@ func sameSet(a, b *ir.OwnSet) bool {
 
 // sameBases compares where tables stand, not how many rules others have in them.
 func sameBases(a, b ir.NFTTable) bool {
-	return a.Key() == b.Key() && slices.EqualFunc(a.Chains, b.Chains, func(x, y ir.NFTBaseChain) bool {
+	return a.Key() == b.Key() && a.Dormant == b.Dormant && slices.EqualFunc(a.Chains, b.Chains, func(x, y ir.NFTBaseChain) bool {
 		return x.Name == y.Name && x.Type == y.Type && x.Hook == y.Hook && x.Priority == y.Priority && x.Policy == y.Policy && x.Device == y.Device
 	})
 }
@@ -143,17 +143,18 @@ func (s *session) read(ctx context.Context, scope ir.Scope) (*reading, error) {
 		if chains[f.Name], err = s.kernel.Chains(f.Proto, f.Name); err != nil {
 			return nil, err
 		}
-		for _, name := range tables {
-			r.names = append(r.names, f.Name+" "+name)
-			summary := f.Summary(name, chains[f.Name])
-			if owns(scope, f, name) {
-				t, err := s.ownTable(f, name, chains[f.Name], scope.OwnSets[name])
+		for _, head := range tables {
+			r.names = append(r.names, f.Name+" "+head.Name)
+			summary := f.Summary(head.Name, chains[f.Name])
+			if owns(scope, f, head.Name) {
+				t, err := s.ownTable(f, head, chains[f.Name], scope.OwnSets[head.Name])
 				if err != nil {
 					return nil, err
 				}
 				r.state.Own = append(r.state.Own, t)
 				summary = t.Summary()
 			}
+			summary.Dormant = head.Dormant()
 			r.state.NFTTables = append(r.state.NFTTables, summary)
 		}
 	}

@@ -43,7 +43,7 @@ func whole() *ir.Snapshot {
 		}}}},
 		Host: &ir.Host{
 			NFTTables: []ir.NFTTable{
-				{Family: "ip", Name: "filter", Rules: 2, Others: 1, Chains: []ir.NFTBaseChain{{Name: "INPUT", Type: "filter", Hook: "input", Policy: "accept", Rules: 2}}},
+				{Family: "ip", Name: "filter", Rules: 2, Others: 1, Dormant: true, Chains: []ir.NFTBaseChain{{Name: "INPUT", Type: "filter", Hook: "input", Policy: "accept", Rules: 2}}},
 				{Family: "netdev", Name: "edge", Chains: []ir.NFTBaseChain{
 					{Name: "in", Type: "filter", Hook: "ingress", Priority: -500, Policy: "drop", Device: "eth0", Tags: []string{"from 10.42.0.9"}},
 				}},

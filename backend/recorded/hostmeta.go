@@ -18,6 +18,8 @@ type metaNFTTable struct {
 	Chains []metaBaseChain `json:"chains,omitempty"`
 	Others int             `json:"others,omitempty"` // chains that are no base chains
 	Rules  int             `json:"rules"`            // of the whole table
+	// Dormant tells that the table is switched off.
+	Dormant bool `json:"dormant,omitempty"`
 }
 
 // metaBaseChain is a base chain: where packets enter a table.
@@ -86,7 +88,7 @@ func hostMeta(h *ir.Host) *metaHost {
 	}
 	return &metaHost{
 		NFTTables: each(h.NFTTables, func(t ir.NFTTable) metaNFTTable {
-			m := metaNFTTable{Family: t.Family, Name: t.Name, Others: t.Others, Rules: t.Rules}
+			m := metaNFTTable{Family: t.Family, Name: t.Name, Others: t.Others, Rules: t.Rules, Dormant: t.Dormant}
 			for _, c := range t.Chains {
 				m.Chains = append(m.Chains, metaBaseChain(c))
 			}
@@ -104,7 +106,7 @@ func (m *metaHost) host() *ir.Host {
 	}
 	return &ir.Host{
 		NFTTables: back(m.NFTTables, func(t metaNFTTable) ir.NFTTable {
-			n := ir.NFTTable{Family: t.Family, Name: t.Name, Others: t.Others, Rules: t.Rules}
+			n := ir.NFTTable{Family: t.Family, Name: t.Name, Others: t.Others, Rules: t.Rules, Dormant: t.Dormant}
 			for _, c := range t.Chains {
 				n.Chains = append(n.Chains, ir.NFTBaseChain(c))
 			}

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"hookline/backend/nfttext"
 	"hookline/compiler/ir"
@@ -33,6 +35,7 @@ func parseListing(text string) (*listing, error) {
 			Metainfo *listedTool
 			Table    *struct {
 				Family, Name string
+				Flags        json.RawMessage
 			}
 			Chain *listedChain
 			Set   *listedSet
@@ -59,8 +62,11 @@ func parseListing(text string) (*listing, error) {
 		case o.Map != nil:
 			out.ownSet(o.Map)
 		case o.Table != nil:
-			out.table(o.Table.Family, o.Table.Name)
-			out.ownTable(o.Table.Family, o.Table.Name)
+			flags := oneOrMore(o.Table.Flags)
+			out.find(o.Table.Family, o.Table.Name).Dormant = slices.Contains(flags, "dormant")
+			if t := out.ownTable(o.Table.Family, o.Table.Name); t != nil {
+				t.Flags = strings.Join(flags, ",")
+			}
 			if key, ok := tableKey(o.Table.Family, o.Table.Name); ok {
 				out.tables[key] = true
 			}

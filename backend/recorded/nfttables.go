@@ -44,8 +44,6 @@ func (n *listing) find(family, name string) *ir.NFTTable {
 	return &n.all[len(n.all)-1]
 }
 
-func (n *listing) table(family, name string) { n.find(family, name) }
-
 func (n *listing) chain(c *listedChain) {
 	if key, ok := tableKey(c.Family, c.Table); ok {
 		n.chains[key] = append(n.chains[key], c.Name)
@@ -55,22 +53,22 @@ func (n *listing) chain(c *listedChain) {
 		t.Others++
 		return
 	}
-	b := ir.NFTBaseChain{Name: c.Name, Type: c.Type, Hook: c.Hook, Priority: c.Prio, Policy: c.Policy, Device: device(c.Dev)}
+	b := ir.NFTBaseChain{Name: c.Name, Type: c.Type, Hook: c.Hook, Priority: c.Prio, Policy: c.Policy, Device: strings.Join(oneOrMore(c.Dev), ",")}
 	if b.Policy == "" {
 		b.Policy = "accept"
 	}
 	t.Chains = append(t.Chains, b)
 }
 
-// device is one device, or the names of several.
-func device(text json.RawMessage) string {
+// oneOrMore are the texts of a key that holds one, or a list of them.
+func oneOrMore(text json.RawMessage) []string {
 	var one string
-	if json.Unmarshal(text, &one) == nil {
-		return one
+	if json.Unmarshal(text, &one) == nil && one != "" {
+		return []string{one}
 	}
 	var many []string
 	_ = json.Unmarshal(text, &many)
-	return strings.Join(many, ",")
+	return many
 }
 
 func (n *listing) count(family, table, chain, comment string) {

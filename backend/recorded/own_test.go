@@ -136,12 +136,30 @@ func TestListingHoldsOwnTables(t *testing.T) {
 	}
 }
 
+// nft lists one flag of a table, or several. (1.0.6 breaks off at them.)
+func TestListedTableFlags(t *testing.T) {
+	snap := load(t, save(t, t.TempDir(), "x.json", `{"nftables": [
+{"metainfo": {"version": "1.1.1", "json_schema_version": 1}},
+{"table": {"family": "inet", "name": "hookline-a", "handle": 1, "flags": "dormant"}},
+{"table": {"family": "inet", "name": "hookline-b", "handle": 2, "flags": ["owner", "persist"]}},
+{"table": {"family": "ip", "name": "theirs", "handle": 3, "flags": ["dormant", "owner"]}}]}`), ir.NFT)
+	if a, b := snap.State.OwnTable(ir.Inet, "hookline-a"), snap.State.OwnTable(ir.Inet, "hookline-b"); a.Flags != "dormant" || b.Flags != "owner,persist" {
+		t.Errorf("flags %q and %q", a.Flags, b.Flags)
+	}
+	for _, x := range snap.State.NFTTables {
+		if x.Dormant != (x.Name != "hookline-b") {
+			t.Errorf("%s: dormant is %v", x.Key(), x.Dormant)
+		}
+	}
+}
+
 // What is written comes back: for both variants of iptables, and for nft the same
 // tables, whichever variant the file is of.
 func TestOwnTablesComeBack(t *testing.T) {
 	dir := t.TempDir()
 	snap := load(t, save(t, dir, "x.json", listed(t, ownScript)), ir.NFT)
 	snap.State.Own[0].Chains[0].Rules[1].Tag = "frwacceptiif"
+	snap.State.Own[0].Flags = "dormant,owner"
 	for _, v := range []ir.Variant{ir.NFT, ir.IptablesNFT, ir.IptablesLegacy} {
 		host := *snap
 		host.Variant = v

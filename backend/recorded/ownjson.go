@@ -19,6 +19,7 @@ const ownName = "own.json"
 type ownTableMeta struct {
 	Family string         `json:"family"` // of the table: inet, ip or ip6
 	Name   string         `json:"name"`
+	Flags  string         `json:"flags,omitempty"`
 	Sets   []ownSetMeta   `json:"sets,omitempty"`
 	Chains []ownChainMeta `json:"chains"`
 }
@@ -63,7 +64,7 @@ type ownRuleMeta struct {
 func ownTables(tables []*ir.OwnTable, opt WriteOptions) []ownTableMeta {
 	var out []ownTableMeta
 	for _, t := range tables {
-		m := ownTableMeta{Family: string(t.Kind), Name: t.Name, Chains: []ownChainMeta{}}
+		m := ownTableMeta{Family: string(t.Kind), Name: t.Name, Flags: t.Flags, Chains: []ownChainMeta{}}
 		for _, s := range t.Sets {
 			m.Sets = append(m.Sets, writeOwnSet(s))
 		}
@@ -131,7 +132,7 @@ func (l *loader) readOwn(f *diag.File) ([]*ir.OwnTable, bool) {
 	}
 	out := []*ir.OwnTable{}
 	for _, m := range tables {
-		t := &ir.OwnTable{Kind: ir.TableKind(m.Family), Name: m.Name}
+		t := &ir.OwnTable{Kind: ir.TableKind(m.Family), Name: m.Name, Flags: m.Flags}
 		problem := ""
 		switch {
 		case !isOwn(m.Family, m.Name):

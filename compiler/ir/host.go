@@ -31,6 +31,8 @@ type NFTTable struct {
 	// Others is the number of chains that are no base chains, Rules that of the rules in
 	// all of the table's chains, or -1 if nobody counted them.
 	Others, Rules int
+	// Dormant tells that the table is switched off: no packet enters its base chains.
+	Dormant bool
 }
 
 // Key is the table as nft(8) names it: "inet filter".

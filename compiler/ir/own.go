@@ -35,7 +35,8 @@ func (k TableKind) Families() []Family {
 type OwnTable struct {
 	Kind TableKind
 	Name string
-	// Flags are those of a standing table, as nft(8) writes them; ours have none.
+	// Flags are those of a standing table, as nft(8) writes them with commas between:
+	// dormant, owner, persist. Ours have none.
 	Flags string
 	Sets  []*OwnSet
 	// Chains in the order in which they were made; it means nothing.

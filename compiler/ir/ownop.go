@@ -3,6 +3,7 @@ package ir
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"hookline/dsl/diag"
 )
@@ -18,7 +19,7 @@ const (
 	NFTDeleteSet                           // delete set
 	NFTAddElements                         // add element
 	NFTDeleteElements                      // delete element
-	NFTAddChain                            // add chain
+	NFTAddChain                            // create chain: it must not be there
 	NFTFlushChain                          // flush chain
 	NFTDeleteChain                         // delete chain, which is empty
 	NFTAddRule                             // add rule: at the end of its chain
@@ -307,7 +308,7 @@ func (d *ownDraft) bases() []NFTTable {
 
 // Summary is the table as it stands among all others.
 func (t *OwnTable) Summary() NFTTable {
-	out := NFTTable{Family: string(t.Kind), Name: t.Name}
+	out := NFTTable{Family: string(t.Kind), Name: t.Name, Dormant: slices.Contains(strings.Split(t.Flags, ","), "dormant")}
 	for _, c := range t.Chains {
 		out.Rules += len(c.Rules)
 		b := c.Base

@@ -129,7 +129,9 @@ func (a *apply) refused(ctx context.Context, plan *compiler.Plan, generation uin
 	if a.failures[failure] < 2 {
 		return false, nil
 	}
-	a.tellRefused(plan, e)
+	for _, one := range e.Each() {
+		a.tellRefused(plan, one)
+	}
 	if a.committed == 0 {
 		return true, a.end(ctx, Refused)
 	}
