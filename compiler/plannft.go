@@ -344,25 +344,6 @@ func (pl *planner) predictOwn() {
 	pl.diags().Errorf(diag.ToolRefused, at, "the kernel would refuse this: %v", err)
 }
 
-// withUnknown is a state in which our chains are listed and were not read: to a
-// constraint on iptables' chains they must not look absent.
-func (pl *planner) withUnknown(s *ir.State) *ir.State {
-	out := s.Clone()
-	for _, p := range pl.programs {
-		for _, c := range p.Chains {
-			t := out.Table(c.Key.Family, c.Key.Table)
-			if t == nil {
-				t = &ir.Table{Family: c.Key.Family, Name: c.Key.Table, Partial: true}
-				out.Tables = append(out.Tables, t)
-			}
-			if t.Chain(c.Key.Chain) == nil {
-				t.Chains = append(t.Chains, &ir.Chain{Name: c.Key.Chain})
-			}
-		}
-	}
-	return out
-}
-
 // digestOwn identifies what the plan rests on: our tables as they stand, rule by
 // rule in order, and whose base chains stand at which priority of our hooks.
 func (pl *planner) digestOwn() {
