@@ -79,7 +79,8 @@ func TestRefusal(t *testing.T) {
 		"while reading": {"/dev/stdin:3:28-33: Error: syntax error, unexpected string\nadd rule inet hookline-t a nosuch\n   ^^\n", 3, "syntax error, unexpected string", nil},
 		"several": {
 			"/dev/stdin:4:1-3: Error: Could not process rule: File exists\ncreate x\n^^^\n/dev/stdin:7:1-3: Error: No such file or directory; did you mean table ‘hookline-t’ in family inet?\nx\n^^^\n",
-			4, "File exists", []backend.Refusal{{Number: 7, Message: "No such file or directory; did you mean table ‘hookline-t’ in family inet?"}},
+			4, "File exists",
+			[]backend.Refusal{{Number: 7, Message: "No such file or directory; did you mean table ‘hookline-t’ in family inet?"}},
 		},
 		"a line twice": {
 			"warning: x\n/dev/stdin:4:1-3: Error: File exists\ncreate x\n^^^\n/dev/stdin:4:5-6: Error: syntax error\ncreate x\n^^^\n/dev/stdin:4:5-6: Error: syntax error\n",

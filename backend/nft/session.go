@@ -8,7 +8,9 @@ import (
 	"strings"
 
 	"hookline/backend"
+	"hookline/backend/iptables"
 	"hookline/backend/nfnetlink"
+	"hookline/compiler/ir"
 )
 
 // session is one read-plan-write-verify cycle.
@@ -17,6 +19,9 @@ type session struct {
 	kernel *nfnetlink.Conn
 	// tables is the session that reads chains of iptables, once somebody asked.
 	tables backend.Session
+	// toolless are the families whose tools are missing, found out on the way; they are
+	// all if tables is nil then.
+	toolless []*iptables.MissingToolError
 	notes  []string
 	// warnings of the snapshot that is being made.
 	warnings []string
@@ -92,15 +97,30 @@ func (s *session) send(ctx context.Context, script backend.Script, words ...stri
 	return nil
 }
 
-// iptablesTables opens the session for chains of iptables. A *MissingToolError says
-// that there is no tool to read them.
-func (s *session) iptablesTables(ctx context.Context) (backend.Session, error) {
-	if s.tables == nil {
-		t, err := s.b.tables.Session(ctx)
-		if err != nil {
-			return nil, err
+// openTables opens the session for chains of iptables, of the families whose tools are
+// there.
+func (s *session) openTables(ctx context.Context) error {
+	b := s.b.tables
+	for s.tables == nil && len(s.toolless) < len(ir.Families) {
+		t, err := b.Session(ctx)
+		var missing *iptables.MissingToolError
+		switch {
+		case err == nil:
+			s.tables = t
+			return nil
+		case !errors.As(err, &missing):
+			return err
 		}
-		s.tables = t
+		s.toolless = append(s.toolless, missing)
+		left := slices.DeleteFunc(slices.Clone(ir.Families), s.lacksTools)
+		if b, err = iptables.New(iptables.Options{Variant: ir.IptablesNFT, Runner: s.b.run, NetNS: s.b.around, Families: left}); err != nil {
+			return err
+		}
 	}
-	return s.tables, nil
+	return nil
+}
+
+// lacksTools tells that the tools of a family are known to be missing.
+func (s *session) lacksTools(f ir.Family) bool {
+	return slices.ContainsFunc(s.toolless, func(m *iptables.MissingToolError) bool { return m.Family == f })
 }

@@ -199,38 +199,53 @@ func (s *session) readTables(ctx context.Context, scope ir.Scope, r *reading, ch
 	if !asked {
 		return nil
 	}
-	tables, err := s.iptablesTables(ctx)
-	var missing *iptables.MissingToolError
-	if errors.As(err, &missing) {
-		r.unreadable(scope, missing)
-		return nil
-	}
-	if err != nil {
+	if err := s.openTables(ctx); err != nil {
 		return err
+	}
+	for _, missing := range s.toolless {
+		if slices.Contains(families, missing.Family) {
+			r.unreadable(scope, missing)
+		}
 	}
 	part := scope
 	part.Own, part.Whole, part.All = nil, false, everything(scope)
-	snap, err := tables.Snapshot(ctx, part)
+	part.Families = slices.DeleteFunc(slices.Clone(families), s.lacksTools)
+	if s.tables == nil || len(part.Families) == 0 {
+		return nil
+	}
+	snap, err := s.tables.Snapshot(ctx, part)
 	if err != nil {
 		return err
 	}
 	// It settles by itself: if it saw another ruleset than we, the read does not count.
 	r.generation = snap.Generation
-	r.state.Families, r.state.Tables = snap.State.Families, snap.State.Tables
+	names := r.state.Tables
+	r.state.Tables = nil
+	for _, f := range ir.Families {
+		from := snap.State.Tables
+		if s.lacksTools(f) {
+			from = names
+		}
+		for _, t := range from {
+			if t.Family == f {
+				r.state.Tables = append(r.state.Tables, t)
+			}
+		}
+	}
 	r.state.Sets, r.state.SetsRead = snap.State.Sets, snap.State.SetsRead
 	r.warnings = append(r.warnings, snap.Warnings...)
 	return nil
 }
 
-// unreadable marks the tables of iptables that were asked for and stand, but that no
-// tool is there to print.
-func (r *reading) unreadable(scope ir.Scope, why error) {
+// unreadable marks the tables of iptables of one family that were asked for and stand,
+// but that no tool is there to print.
+func (r *reading) unreadable(scope ir.Scope, why *iptables.MissingToolError) {
 	for _, t := range r.state.Tables {
-		if everything(scope) || scope.Tables[t.Key()] != nil {
+		if t.Family == why.Family && (everything(scope) || scope.Tables[t.Key()] != nil) {
 			t.Unreadable = why.Error()
 		}
 	}
-	r.warnings = append(r.warnings, "the chains of iptables are unknown: "+why.Error())
+	r.warnings = append(r.warnings, fmt.Sprintf("the chains of %s are unknown: %v", map[ir.Family]string{ir.IPv4: "iptables", ir.IPv6: "ip6tables"}[why.Family], why))
 }
 
 // kindOf is the family of nf_tables in which a family's tables of iptables stand.

@@ -164,6 +164,9 @@ func (r *rawText) check(chain func(name string) (string, bool)) ([]string, error
 			words[i+1] = name
 		}
 	}
+	if err := stale(words); err != nil {
+		return nil, err
+	}
 	return words, nil
 }
 
