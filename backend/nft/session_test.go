@@ -3,7 +3,6 @@ package nft_test
 import (
 	"context"
 	"errors"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -55,21 +54,6 @@ func TestBusyHost(t *testing.T) {
 	if err := errors.Join(<-done, s.Close()); err != nil {
 		t.Error(err)
 	}
-}
-
-// without is a machine on which some programs are not there.
-type without struct {
-	backend.Runner
-	prefixes []string
-}
-
-func (w without) Run(ctx context.Context, c backend.Cmd) (backend.Result, error) {
-	for _, p := range w.prefixes {
-		if strings.HasPrefix(c.Argv[0], p) {
-			return backend.Result{}, &exec.Error{Name: c.Argv[0], Err: exec.ErrNotFound}
-		}
-	}
-	return w.Runner.Run(ctx, c)
 }
 
 // TestWithoutIptables: a host without any tool of iptables is fine as long as nobody
