@@ -8,7 +8,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"hookline/backend"
 	"hookline/backend/nfnetlink"
 	"hookline/backend/nft"
 	"hookline/compiler/ir"
