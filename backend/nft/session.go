@@ -22,7 +22,7 @@ type session struct {
 	// toolless are the families whose tools are missing, found out on the way; they are
 	// all if tables is nil then.
 	toolless []*iptables.MissingToolError
-	notes  []string
+	notes    []string
 	// warnings of the snapshot that is being made.
 	warnings []string
 }
