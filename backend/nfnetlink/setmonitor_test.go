@@ -3,11 +3,12 @@ package nfnetlink_test
 import (
 	"context"
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
-	"hookline/backend"
 	"hookline/compiler/ir"
 )
 
@@ -30,10 +31,10 @@ func TestOneElementIsOneEvent(t *testing.T) {
 	log := t.TempDir() + "/events"
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() {
-		_, err := h.ns.Runner().Run(ctx, backend.Cmd{Argv: []string{"sh", "-c", `exec stdbuf -oL nft monitor >"$1"`, "sh", log}})
-		ended <- err
-	}()
+	cmd := exec.CommandContext(ctx, "sh", "-c", `exec stdbuf -oL nft monitor >"$1"`, "sh", log)
+	// It ends with the thread that starts it, whatever becomes of the test.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	go func() { ended <- h.ns.Do(cmd.Run) }()
 	defer func() {
 		stop()
 		t.Logf("the monitor ended: %v", <-ended)

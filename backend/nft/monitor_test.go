@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,9 +32,10 @@ func startMonitor(t *testing.T, ns *netns.NS) *monitor {
 	cmd := exec.CommandContext(ctx, "nft", "monitor")
 	out, in := io.Pipe()
 	cmd.Stdout = in
-	if err := ns.Do(cmd.Start); err != nil {
-		t.Fatal(err)
-	}
+	// It ends with the thread that starts it, whatever becomes of the test.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	ended := make(chan error, 1)
+	go func() { ended <- ns.Do(cmd.Run) }()
 	m := &monitor{T: t, ns: ns, lines: make(chan string, 1000)}
 	go func() {
 		for s := bufio.NewScanner(out); s.Scan(); {
@@ -43,8 +45,9 @@ func startMonitor(t *testing.T, ns *netns.NS) *monitor {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		_ = cmd.Wait()
 		in.Close()
+		out.Close() // nobody waits to write into it
+		t.Logf("the monitor ended: %v", <-ended)
 	})
 	// It listens once it has seen something; what comes ahead of that is not of the test.
 	for range 100 {

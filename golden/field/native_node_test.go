@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -118,14 +119,15 @@ func (n *node) watchEvents() *monitor {
 	m := &monitor{n: n}
 	ctx, cancel := context.WithCancel(context.Background())
 	cmd := exec.CommandContext(ctx, "nft", "monitor")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	if err := n.ns.Do(cmd.Start); err != nil {
-		n.t.Fatal(err)
-	}
+	out, in := io.Pipe()
+	cmd.Stdout = in
+	// It ends with the thread that starts it, whatever becomes of the test.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = n.ns.Do(cmd.Run)
+		in.Close()
+	})
 	wg.Go(func() {
 		for lines := bufio.NewScanner(out); lines.Scan(); {
 			m.mu.Lock()
@@ -136,7 +138,6 @@ func (n *node) watchEvents() *monitor {
 	n.t.Cleanup(func() {
 		cancel()
 		wg.Wait()
-		_ = cmd.Wait()
 	})
 	m.events() // until the first mark is heard nothing is known to be
 	return m
