@@ -24,12 +24,13 @@ func RulesetOf(table string) (string, bool) { return strings.CutPrefix(table, Ta
 // nft takes letters, digits and - _ . / in names and knows no quotes for them: any
 // other byte, and the slash itself, is written as a slash and two hexadecimal
 // digits. Two chains never get the same name.
-func ChainName(table, chain string) string {
+func ChainName(table, chain string) string { return table + "-" + written(chain) }
+
+// written is a text in the letters that nft takes in names.
+func written(name string) string {
 	var b strings.Builder
-	b.WriteString(table)
-	b.WriteByte('-')
-	for i := range len(chain) {
-		c := chain[i]
+	for i := range len(name) {
+		c := name[i]
 		switch {
 		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
 			b.WriteByte(c)

@@ -1,7 +1,6 @@
 package nftables
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -17,25 +16,15 @@ const setPrefix = "set-"
 // a letter, or begins with the prefix, gets the prefix. Two sets never get the same
 // name.
 func SetName(kernel string) string {
-	var b strings.Builder
 	first := byte(0)
 	if kernel != "" {
 		first = kernel[0]
 	}
 	letter := first >= 'a' && first <= 'z' || first >= 'A' && first <= 'Z'
 	if !letter || strings.HasPrefix(kernel, setPrefix) || slices.Contains(keywords, kernel) {
-		b.WriteString(setPrefix)
+		return setPrefix + written(kernel)
 	}
-	for i := range len(kernel) {
-		c := kernel[i]
-		switch {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '_', c == '.':
-			b.WriteByte(c)
-		default:
-			fmt.Fprintf(&b, "/%02x", c)
-		}
-	}
-	return b.String()
+	return written(kernel)
 }
 
 // IsName tells whether nft can read a text as the name of a chain or a set.
