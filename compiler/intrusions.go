@@ -3,7 +3,6 @@ package compiler
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"hookline/compiler/ir"
@@ -155,26 +154,4 @@ func (p *Plan) markdownIntrusions(b *strings.Builder) {
 	}
 	markdown.Fence(b, "diff", lines)
 	b.WriteString("\n</details>\n")
-}
-
-// ownCommits are the commits of a transaction on tables of ours: one for all of
-// them.
-func (p *Plan) ownCommits() []Commit {
-	c := Commit{Family: ir.BothFamilies, Ops: len(p.Transaction.NFT)}
-	var names []string
-	for _, o := range p.Transaction.NFT {
-		if !slices.Contains(names, o.Table) {
-			names = append(names, o.Table)
-		}
-	}
-	c.Table = strings.Join(names, ", ")
-	return []Commit{c}
-}
-
-// atomic says over what each commit is all or nothing.
-func (p *Plan) atomic() string {
-	if p.Variant == ir.NFT {
-		return "everything"
-	}
-	return "one table"
 }

@@ -211,7 +211,7 @@ func (p *Plan) JSON() PlanJSON {
 	}
 	for _, c := range p.Commits() {
 		out.Commits = append(out.Commits, CommitJSON{
-			Family: c.Family.String(), Table: c.Table, Ops: c.Ops, Guards: c.Guards, Atomic: p.atomic(),
+			Family: c.Family.String(), Table: c.Table, Ops: c.Ops, Guards: c.Guards, Atomic: p.atomic(c),
 		})
 	}
 	for _, c := range p.Constraints {

@@ -228,7 +228,7 @@ func (p *Plan) markdownCounts(b *strings.Builder) {
 	if n := len(p.Commits()); n > 0 {
 		how := "each atomic for its table"
 		if p.Variant == ir.NFT {
-			how = "atomic"
+			how = map[bool]string{true: "atomic", false: "each atomic"}[n == 1]
 		}
 		fmt.Fprintf(b, "\n%s, %s.\n", count(n, "commit"), how)
 	}

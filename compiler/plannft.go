@@ -233,7 +233,14 @@ func (pl *planner) ownTable(live, want *ir.OwnTable) []ir.NFTOp {
 	for _, e := range d.edits {
 		pl.changesOf(d, e)
 	}
-	return append(ops, d.ops(sets)...)
+	steps := d.ops(sets)
+	if len(ops) > 1 {
+		// A table that goes and comes does so at once, its sets with it, however large.
+		for i := range steps {
+			steps[i].Netlink = false
+		}
+	}
+	return append(ops, steps...)
 }
 
 // ownSets compares the sets of a table, without those that rules of others ask which

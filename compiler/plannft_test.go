@@ -2,6 +2,7 @@ package compiler_test
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -437,5 +438,26 @@ func TestEqualNamesInNativeTables(t *testing.T) {
 				t.Errorf("without a host: %v", list.Err())
 			}
 		})
+	}
+}
+
+// A plan says how many commits it needs, and a table that is made anew needs one.
+func TestNativeCommits(t *testing.T) {
+	var list strings.Builder
+	for i := range 5000 {
+		list.WriteString(", 10.0." + strconv.Itoa(i/250) + "." + strconv.Itoa(i%250))
+	}
+	text := strings.Replace(nativeRuleset, "  tables:", "  sets: {large: {type: address, families: [ipv4], elements: ["+list.String()[2:]+"]}}\n  tables:", 1)
+	first := nativePlan(t, text, nativeHost(), compiler.PlanOptions{})
+	host := applied(t, first)
+	if c := first.Commits(); len(c) != 2 || !c[0].SetsOnly || c[1].SetsOnly {
+		t.Errorf("commits: %+v", c)
+	}
+	if j := first.JSON().Commits; len(j) != 2 || j[0].Atomic == j[1].Atomic {
+		t.Errorf("commits: %+v", j)
+	}
+	host.State.Own[0].Flags = "dormant"
+	if c := nativePlan(t, text, host, compiler.PlanOptions{}).Commits(); len(c) != 1 || c[0].SetsOnly {
+		t.Errorf("commits of a table that is made anew: %+v", c)
 	}
 }

@@ -265,6 +265,9 @@ type Commit struct {
 	Table  string
 	Ops    int
 	Guards int
+	// SetsOnly tells of a commit for nftables that it changes elements of large sets, ahead
+	// of the one for everything else.
+	SetsOnly bool
 }
 
 // Commits are the transaction's commits, in order.
@@ -297,7 +300,11 @@ func (t *textWriter) commits() {
 	}
 	var parts []string
 	for _, c := range commits {
-		parts = append(parts, fmt.Sprintf("%s %s (%d)", c.Family, c.Table, c.Ops))
+		part := fmt.Sprintf("%s %s (%d)", c.Family, c.Table, c.Ops)
+		if c.SetsOnly {
+			part = "elements of large sets of " + part
+		}
+		parts = append(parts, part)
 	}
 	atomic := "atomic"
 	if len(commits) > 1 {
