@@ -195,6 +195,12 @@ func (w *nftWriter) raw(k ir.ChainKey, r ChainRule, comment, label, group string
 		key := k
 		key.Chain = name
 		return nftables.ChainName(k.Table, name), w.prog.Chain(key) != nil
+	}, func(name string) (string, bool) {
+		d := w.prog.Set(name, k.Family)
+		if d == nil {
+			return "", false
+		}
+		return nftables.SetName(d.Name), true
 	})
 	if err != nil {
 		w.diags.Errorf(diag.RuleText, r.Rule.Origin, "%v", err)

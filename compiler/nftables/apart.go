@@ -1,6 +1,7 @@
 package nftables
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -48,4 +49,33 @@ func number(words []string) (n int, single bool) {
 		}
 	}
 	return 0, false
+}
+
+// neighbours are fields of a header that stand beside each other.
+var neighbours = map[string]string{"sport": "dport", "type": "code", "ttl": "protocol", "nexthdr": "hoplimit", "saddr": "type"}
+
+// joinedNegations refuses text in which nft would take two negations for one (see
+// apart).
+func joinedNegations(words []string) error {
+	var negated []string // HEADER FIELD of comparisons with != and one value
+	for i := 0; i+3 < len(words); i++ {
+		if v := words[i+3]; words[i+2] == "!=" && v[0] != '@' && v[0] != '{' && !strings.Contains(v, "/") && !isRange(v) {
+			negated = append(negated, words[i]+" "+words[i+1])
+		}
+	}
+	for _, n := range negated {
+		header, field, _ := strings.Cut(n, " ")
+		if other := neighbours[field]; other != "" && (field != "saddr" || header == "ether") && slices.Contains(negated, header+" "+other) {
+			return fmt.Errorf("nft takes %s != and %s %s != for one comparison, which holds if either differs: write one of them as a range (!= 1-1)", n, header, other)
+		}
+	}
+	return nil
+}
+
+// isRange tells that a value is a range of numbers.
+func isRange(v string) bool {
+	low, high, ok := strings.Cut(v, "-")
+	_, a := strconv.Atoi(low)
+	_, b := strconv.Atoi(high)
+	return ok && a == nil && b == nil
 }

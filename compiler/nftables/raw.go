@@ -19,8 +19,10 @@ type RawPart struct {
 // they jump to is there. chain gives the name in our table of a chain that may be
 // jumped to; ok is false if there is none of that name.
 //
+// set does the same for a set that may be asked.
+//
 // What the statements mean is nft's to judge, when it loads them.
-func Raw(parts []RawPart, chain func(name string) (inTable string, ok bool)) (Body, error) {
+func Raw(parts []RawPart, chain, set func(name string) (inTable string, ok bool)) (Body, error) {
 	r := &rawText{}
 	for _, p := range parts {
 		for _, c := range p.Text {
@@ -38,7 +40,7 @@ func Raw(parts []RawPart, chain func(name string) (inTable string, ok bool)) (Bo
 	case len(r.words) == 0:
 		return Body{}, fmt.Errorf("the text is empty")
 	}
-	words, err := r.check(chain)
+	words, err := r.check(chain, set)
 	if err != nil {
 		return Body{}, err
 	}
@@ -140,7 +142,7 @@ var elsewhere = []string{"handle", "position", "index"}
 var payloads = []string{"@ll", "@nh", "@th", "@ih"}
 
 // check looks at the words and puts in the names of chains.
-func (r *rawText) check(chain func(name string) (string, bool)) ([]string, error) {
+func (r *rawText) check(chain, set func(name string) (string, bool)) ([]string, error) {
 	if slices.Contains(elsewhere, r.words[0]) {
 		return nil, fmt.Errorf("%s says where a rule is to stand: the order of the ruleset does", r.words[0])
 	}
@@ -150,7 +152,11 @@ func (r *rawText) check(chain func(name string) (string, bool)) ([]string, error
 		case w == "comment":
 			return nil, fmt.Errorf("a comment is written as comment: beside the text")
 		case strings.HasPrefix(w, "@") && !slices.Contains(payloads, w):
-			return nil, fmt.Errorf("the set %s is not declared", strings.TrimPrefix(w, "@"))
+			name, ok := set(strings.TrimPrefix(w, "@"))
+			if !ok {
+				return nil, fmt.Errorf("the set %s is not declared", strings.TrimPrefix(w, "@"))
+			}
+			words[i] = "@" + name
 		case strings.Contains(w, "@") && w[0] != '"' && w[0] != '@':
 			return nil, fmt.Errorf("@ begins a word")
 		case w != "jump" && w != "goto":
@@ -165,6 +171,9 @@ func (r *rawText) check(chain func(name string) (string, bool)) ([]string, error
 		}
 	}
 	if err := stale(words); err != nil {
+		return nil, err
+	}
+	if err := joinedNegations(words); err != nil {
 		return nil, err
 	}
 	return words, nil

@@ -62,7 +62,7 @@ func TestRawStale(t *testing.T) {
 		`redirect to :http`:                                                    "",
 		`snat to ip saddr map { 10.0.0.1 : 192.0.2.1 }`:                        "",
 	} {
-		b, err := Raw([]RawPart{{Text: text}}, declared)
+		b, err := Raw([]RawPart{{Text: text}}, declared, declaredSet)
 		switch {
 		case problem == "" && err != nil:
 			t.Errorf("Raw(%q) = %v", text, err)

@@ -7,6 +7,8 @@ import (
 
 func declared(name string) (string, bool) { return "filter-" + name, name == "SITE" }
 
+func declaredSet(name string) (string, bool) { return name + "-4", name == "admins" }
+
 func TestRaw(t *testing.T) {
 	for _, tt := range []struct{ text, want, problem string }{
 		{`tcp  dport { 22,80-90 } counter accept`, `tcp dport { 22, 80-90 } counter accept`, ""},
@@ -15,6 +17,11 @@ func TestRaw(t *testing.T) {
 		{`@th,16,16 22 drop`, `@th, 16, 16 22 drop`, ""},
 		{`tcp flags & (syn | ack) == syn drop`, `tcp flags & (syn | ack) == syn drop`, ""},
 		{`log prefix "jump; x" accept`, `log prefix "jump; x" accept`, ""},
+		{`ip saddr @admins accept`, `ip saddr @admins-4 accept`, ""},
+		{`tcp sport != 1 tcp dport != 2-2 drop`, `tcp sport != 1 tcp dport != 2-2 drop`, ""},
+		{`tcp sport != { 1, 5 } tcp dport != 2 drop`, `tcp sport != { 1, 5 } tcp dport != 2 drop`, ""},
+		{`tcp sport != 1 tcp dport != 2 drop`, "", "for one comparison"},
+		{`icmp code != 3 meta mark 1 icmp type != echo-request drop`, "", "for one comparison"},
 		{``, "", "empty"},
 		{`   `, "", "empty"},
 		{`accept; drop`, "", "cannot stand"},
@@ -39,7 +46,7 @@ func TestRaw(t *testing.T) {
 		{"log prefix \"\u009b1m\"", "", "control"},
 		{"log prefix \"\xff\"", "", "control"},
 	} {
-		b, err := Raw([]RawPart{{Text: tt.text}}, declared)
+		b, err := Raw([]RawPart{{Text: tt.text}}, declared, declaredSet)
 		switch {
 		case tt.problem == "" && (err != nil || b.Text() != tt.want):
 			t.Errorf("Raw(%q) = %q, %v; want %q", tt.text, b.Text(), err, tt.want)
@@ -61,15 +68,15 @@ func TestRawValues(t *testing.T) {
 		{`"x"`, ""},
 		{"!=", ""},
 	} {
-		b, err := Raw([]RawPart{{Text: "tcp dport "}, {Text: tt.value, IsValue: true}, {Text: " accept"}}, declared)
+		b, err := Raw([]RawPart{{Text: "tcp dport "}, {Text: tt.value, IsValue: true}, {Text: " accept"}}, declared, declaredSet)
 		if got := b.Text(); got != tt.want || (err == nil) != (tt.want != "") {
 			t.Errorf("Raw with %q = %q, %v; want %q", tt.value, got, err, tt.want)
 		}
 	}
-	if b, err := Raw([]RawPart{{Text: `log prefix "`}, {Text: "a b; {", IsValue: true}, {Text: `"`}}, declared); err != nil || b.Text() != `log prefix "a b; {"` {
+	if b, err := Raw([]RawPart{{Text: `log prefix "`}, {Text: "a b; {", IsValue: true}, {Text: `"`}}, declared, declaredSet); err != nil || b.Text() != `log prefix "a b; {"` {
 		t.Errorf("a value in quotes gives %q, %v", b.Text(), err)
 	}
-	if b, err := Raw([]RawPart{{Text: `log prefix "`}, {Text: `a" accept`, IsValue: true}, {Text: `"`}}, declared); err == nil {
+	if b, err := Raw([]RawPart{{Text: `log prefix "`}, {Text: `a" accept`, IsValue: true}, {Text: `"`}}, declared, declaredSet); err == nil {
 		t.Errorf("a quote in a value gives %q", b.Text())
 	}
 }
@@ -82,7 +89,7 @@ func FuzzRaw(f *testing.F) {
 	}
 	any := func(name string) (string, bool) { return name, true }
 	f.Fuzz(func(t *testing.T, text string) {
-		b, err := Raw([]RawPart{{Text: text}}, any)
+		b, err := Raw([]RawPart{{Text: text}}, any, any)
 		if err != nil {
 			return
 		}
@@ -107,7 +114,7 @@ func FuzzRaw(f *testing.F) {
 		if quoted || depth != 0 {
 			t.Errorf("%q became %q, which is not closed", text, b.Text())
 		}
-		if again, err := Raw([]RawPart{{Text: b.Text()}}, any); err != nil || again.Text() != b.Text() {
+		if again, err := Raw([]RawPart{{Text: b.Text()}}, any, any); err != nil || again.Text() != b.Text() {
 			t.Errorf("%q became %q, and that %q, %v", text, b.Text(), again.Text(), err)
 		}
 	})

@@ -115,10 +115,14 @@ func Owner(cat *participant.Catalogue, t ir.NFTTable) string {
 	return ""
 }
 
-// Chains are all base chains of the host, each once.
+// Chains are all base chains of the host, each once. Those of a table that is
+// switched off are none: no packet enters them.
 func (h *Host) Chains() []*Chain {
 	var out []*Chain
 	for _, t := range h.Tables {
+		if t.Dormant {
+			continue
+		}
 		owner := Owner(h.Catalogue, t)
 		for _, c := range t.Chains {
 			x := &Chain{
