@@ -78,8 +78,8 @@ func TestWithoutIptables(t *testing.T) {
 		want     string
 	}{
 		"not asked":  {ir.Scope{Own: []string{"hookline-t"}}, 0, "only the chain's name was read"},
-		"asked":      {asked, 1, "no iptables-nft was found"},
-		"everything": {ir.Scope{All: true, Whole: true}, 1, "no iptables-nft was found"},
+		"asked":      {asked, 2, "no iptables-nft was found"},
+		"everything": {ir.Scope{All: true, Whole: true}, 2, "no iptables-nft was found"},
 	} {
 		snap, err := s.Snapshot(context.Background(), c.scope)
 		if err != nil {

@@ -132,7 +132,7 @@ func noHost(words []string, several bool) error {
 		switch {
 		case strings.Count(name, ":") > 1 || strings.HasPrefix(name, "["):
 			continue // an address of IPv6
-		case strings.HasPrefix(name, "0x"):
+		case strings.HasPrefix(name, "0x"), strings.HasPrefix(name, "@"):
 			continue
 		}
 		if name, _, _ = strings.Cut(name, ":"); hasLetter(name) && (!several || name == "localhost" || strings.Contains(name, ".")) {
