@@ -70,6 +70,7 @@ func (pl *planner) ourTable(family, table string) bool {
 // placeBases finds the priorities of the wanted tables' base chains, one table for
 // each program. A chain without a place is not in the result; an error says why.
 func (pl *planner) placeBases(tables []*nftables.Table) map[baseKey]basePlace {
+	pl.boundsOnOtherRulesets()
 	var wanted []*timeline.Wanted
 	var sources [][]*Anchor
 	for i, p := range pl.programs {
@@ -108,6 +109,24 @@ func (pl *planner) placeBases(tables []*nftables.Table) map[baseKey]basePlace {
 		out[baseKey{w.Ruleset, w.IPTable, w.Hook}] = at
 	}
 	return out
+}
+
+// boundsOnOtherRulesets warns of references to chains of rulesets that are not planned
+// here: those stand in tables of their own, of which a plan reads the base chains only.
+func (pl *planner) boundsOnOtherRulesets() {
+	for _, p := range pl.programs {
+		for _, a := range p.Anchors {
+			for _, ref := range slices.Concat(a.After, a.Before) {
+				for _, rec := range pl.opt.Recorded {
+					if ref.Chain == "" || rec.Variant != ir.NFT || pl.isOurs(rec.Name) || !slices.Contains(rec.Declared, ref.Chain) {
+						continue
+					}
+					pl.diags().Warnf(diag.MissingReference, ref.Span, "%s is a chain of ruleset %s, in a table of its own: it gives this place no bound", ref.Label, rec.Name).
+						WithHelp("plan both rulesets together, or name the table as a participant: participants: {%s: {nftTables: [\"inet %s\"]}}", rec.Name, nftables.TableName(rec.Name))
+				}
+			}
+		}
+	}
 }
 
 // baseAnchor is an anchor with its bounds. References to single rules have no

@@ -72,7 +72,7 @@ func (pl *planner) standsElsewhere(where ir.Variant, at diag.Span, format string
 	if pl.opt.Remove {
 		report = pl.diags().Warnf
 	}
-	report(diag.OtherBackend, at, format, args...).WithHelp("remove it there first: hookline remove --backend %s", where)
+	report(diag.OtherBackend, at, format, args...).WithHelp("remove it there first: hookline remove PATH... --backend %s", where)
 }
 
 // holding is how much a state holds beyond empty built-in chains. What is known
@@ -138,3 +138,9 @@ func (pl *planner) mixedBackends(other ir.Variant, there holding) {
 
 // saveTool is the tool that prints a variant's tables.
 func saveTool(v ir.Variant) string { return string(v) + "-save" }
+
+// elsewhere tells that objects of the rulesets were found in another backend's
+// tables.
+func (p *Plan) elsewhere() bool {
+	return slices.ContainsFunc(p.Diags.All(), func(d *diag.Diagnostic) bool { return d.Code == diag.OtherBackend })
+}

@@ -461,3 +461,22 @@ func TestNativeCommits(t *testing.T) {
 		t.Errorf("commits of a table that is made anew: %+v", c)
 	}
 }
+
+// A bound on a chain of a ruleset that is not planned here is told, and its table may
+// be named instead.
+func TestNativeBoundsOnOtherRulesets(t *testing.T) {
+	text := strings.Replace(nativeRuleset, "jump: SITE}", "jump: SITE, before: [{chain: OTHER}]}", 1)
+	recorded := []compiler.Recorded{{Name: "other", Version: "1.0.0", Declared: []string{"OTHER"}, Variant: ir.NFT}}
+	p := nativePlan(t, text, nativeHost(), compiler.PlanOptions{Recorded: recorded})
+	if !slices.ContainsFunc(p.Diags.All(), func(d *diag.Diagnostic) bool { return d.Code == diag.MissingReference && strings.Contains(d.Help, "hookline-other") }) {
+		t.Errorf("findings: %v", p.Diags.All())
+	}
+	other := nativeHost()
+	other.State.NFTTables = []ir.NFTTable{{Family: "inet", Name: "hookline-other", Chains: []ir.NFTBaseChain{{Name: "filter-INPUT", Type: "filter", Hook: "input", Priority: -5, Policy: "accept"}}}}
+	text = strings.Replace(nativeRuleset, "  tables:", "  participants: {other: {nftTables: [\"inet hookline-other\"]}}\n  tables:", 1)
+	text = strings.Replace(text, "jump: SITE}", "jump: SITE, before: [other]}", 1)
+	p = nativePlan(t, text, other, compiler.PlanOptions{})
+	if c := applied(t, p).State.OwnTable(ir.Inet, "hookline-site"); c == nil || c.Chain("filter-INPUT").Base.Priority != -6 {
+		t.Errorf("the place: %+v", c)
+	}
+}

@@ -422,6 +422,8 @@ func (t *textWriter) summary() {
 		t.printf("\nnothing is applied: the plan has errors\n")
 	case t.plan.Empty() && t.plan.Lost():
 		t.printf("\nnothing to do: what is missing is not ours to put back\n")
+	case t.plan.Empty() && t.plan.removal && t.plan.elsewhere():
+		t.printf("\nnothing to do on %s: what stands of the rulesets stands in another backend's tables, and goes on working there\n", t.plan.Variant)
 	case t.plan.Empty() && t.plan.removal:
 		t.printf("\nnothing to do: nothing of the rulesets stands\n")
 	case t.plan.Empty():

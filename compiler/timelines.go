@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"hookline/compiler/markdown"
@@ -137,7 +138,12 @@ func (t *textWriter) hooks() {
 	if !t.plan.showsHooks() && !t.opt.All {
 		return
 	}
+	hidden := 0
 	for _, h := range t.plan.Timelines {
+		if !t.opt.All && !t.plan.Diags.HasErrors() && !changes(h) {
+			hidden++
+			continue
+		}
 		t.printf("\n%s\n", t.paint(bold, "hook "+hookTitle(h)))
 		for _, l := range hookLines(h) {
 			code := colors[l.kind]
@@ -150,6 +156,14 @@ func (t *textWriter) hooks() {
 			t.printf("    %s\n", t.paint(faint, "note: "+diag.Visible(r.Text)))
 		}
 	}
+	if hidden > 0 {
+		t.printf("\n%s\n", t.paint(faint, "at "+count(hidden, "more hook")+" nothing changes (-v shows them)"))
+	}
+}
+
+// changes tells whether something of ours comes, goes or moves at a hook.
+func changes(h timeline.Hook) bool {
+	return slices.ContainsFunc(hookLines(h), func(l hookLine) bool { return l.kind != Unchanged })
 }
 
 // markdownHooks writes the timelines. At the lowest detail only the hooks stay at
@@ -160,12 +174,8 @@ func (p *Plan) markdownHooks(b *strings.Builder, detail int) {
 		return
 	}
 	for _, h := range p.Timelines {
-		lines := hookLines(h)
-		changed := false
-		for _, l := range lines {
-			changed = changed || l.kind != Unchanged
-		}
-		if detail == 0 && !changed {
+		lines, changed := hookLines(h), changes(h)
+		if !changed && (detail == 0 || !p.Diags.HasErrors()) {
 			hidden++
 			continue
 		}
@@ -191,6 +201,6 @@ func (p *Plan) markdownHooks(b *strings.Builder, detail int) {
 		b.WriteString("\n</details>\n")
 	}
 	if hidden > 0 {
-		fmt.Fprintf(b, "\n_%s, at which nothing changes, did not fit; `hookline plan` prints what is there._\n", count(hidden, "hook"))
+		fmt.Fprintf(b, "\n_%s, at which nothing changes: `hookline plan -v` prints what is there._\n", count(hidden, "hook"))
 	}
 }

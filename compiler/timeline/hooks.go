@@ -106,11 +106,13 @@ func Owner(cat *participant.Catalogue, t ir.NFTTable) string {
 	if (t.Family == "ip" || t.Family == "ip6") && ir.BuiltinChains(t.Name) != nil {
 		return Iptables
 	}
-	if name, ok := nftables.RulesetOf(t.Name); ok {
-		return OfRuleset + name
-	}
+	// A ruleset may call the table of another one a participant, and so have an order
+	// with it.
 	if h, ok := cat.NFTTable(t.Key()); ok {
 		return h.Entry.Name
+	}
+	if name, ok := nftables.RulesetOf(t.Name); ok {
+		return OfRuleset + name
 	}
 	return ""
 }

@@ -307,7 +307,9 @@ func (p *problem) bind(i, k int, r *Ref, after bool) {
 			p.edges = append(p.edges, edge{i, j, r})
 		}
 	}
-	if m.near && len(m.chains)+len(m.own) > 0 {
+	// Two chains that are placed together are near each other wherever they stand: only
+	// a chain of others says where.
+	if m.near && len(m.chains) > 0 {
 		n.behind, n.ahead = n.behind || after, n.ahead || !after
 	}
 }

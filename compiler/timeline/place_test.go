@@ -350,8 +350,13 @@ func TestSeveral(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := []int{places[0].Priority, places[1].Priority, places[2].Priority, places[3].Priority}
-	if !slices.Equal(got, []int{9, 8, -149, 50}) {
+	if !slices.Equal(got, []int{9, 0, -149, 50}) {
 		t.Errorf("priorities %v", got)
+	}
+	// Two that name each other only stand where iptables' tables do.
+	pair := []*timeline.Wanted{want(t, "a", "filter", "INPUT", "", ""), want(t, "b", "filter", "INPUT", "", "chain:A")}
+	if both, list := timeline.Place(host(t, nil), pair); list.Err() != nil || both[1].Priority != 0 || both[0].Priority != 1 {
+		t.Errorf("%+v, %v", both, list.Err())
 	}
 	wanted[0] = want(t, "b", "filter", "INPUT", "", "firewalld,chain:A")
 	if _, list := timeline.Place(h, wanted); !list.Has(diag.PlacementCycle) {
