@@ -29,15 +29,23 @@ func TestPlanLooksAtTheOtherBackends(t *testing.T) {
 		want string // a part of the finding; empty if there is none
 		help string
 	}{
-		{name: "our table of nftables", snap: ir.Snapshot{Variant: ir.IptablesNFT, State: empty, NFTNames: []string{"inet hookline-site", "ip filter"}},
-			want: "table inet hookline-site of nftables is that of ruleset site", help: "--backend nft"},
-		{name: "of one family", snap: ir.Snapshot{Variant: ir.IptablesLegacy, State: empty, NFTNames: []string{"ip6 hookline-site"}},
-			want: "table ip6 hookline-site", help: "--backend nft"},
-		{name: "as a recorded host has it", snap: ir.Snapshot{Variant: ir.IptablesNFT, State: empty, Host: &ir.Host{NFTTables: []ir.NFTTable{{Family: "ip", Name: "hookline-site"}}}},
-			want: "table ip hookline-site", help: "--backend nft"},
+		{
+			name: "our table of nftables", snap: ir.Snapshot{Variant: ir.IptablesNFT, State: empty, NFTNames: []string{"inet hookline-site", "ip filter"}},
+			want: "table inet hookline-site of nftables is that of ruleset site", help: "--backend nft",
+		},
+		{
+			name: "of one family", snap: ir.Snapshot{Variant: ir.IptablesLegacy, State: empty, NFTNames: []string{"ip6 hookline-site"}},
+			want: "table ip6 hookline-site", help: "--backend nft",
+		},
+		{
+			name: "as a recorded host has it", snap: ir.Snapshot{Variant: ir.IptablesNFT, State: empty, Host: &ir.Host{NFTTables: []ir.NFTTable{{Family: "ip", Name: "hookline-site"}}}},
+			want: "table ip hookline-site", help: "--backend nft",
+		},
 		{name: "another ruleset's table", snap: ir.Snapshot{Variant: ir.IptablesNFT, State: empty, NFTNames: []string{"inet hookline-site-2", "arp hookline-site", "inet filter"}}},
-		{name: "the other variant", snap: ir.Snapshot{Variant: ir.IptablesNFT, State: empty, Others: chain("SITE")},
-			want: "chain SITE of table filter of ipv6 is ours and stands in iptables-legacy", help: "--backend iptables-legacy"},
+		{
+			name: "the other variant", snap: ir.Snapshot{Variant: ir.IptablesNFT, State: empty, Others: chain("SITE")},
+			want: "chain SITE of table filter of ipv6 is ours and stands in iptables-legacy", help: "--backend iptables-legacy",
+		},
 	} {
 		for _, remove := range []bool{false, true} {
 			plan := compiler.NewPlan([]*compiler.Program{p}, &tt.snap, compiler.PlanOptions{Remove: remove})

@@ -468,7 +468,9 @@ func TestNativeBoundsOnOtherRulesets(t *testing.T) {
 	text := strings.Replace(nativeRuleset, "jump: SITE}", "jump: SITE, before: [{chain: OTHER}]}", 1)
 	recorded := []compiler.Recorded{{Name: "other", Version: "1.0.0", Declared: []string{"OTHER"}, Variant: ir.NFT}}
 	p := nativePlan(t, text, nativeHost(), compiler.PlanOptions{Recorded: recorded})
-	if !slices.ContainsFunc(p.Diags.All(), func(d *diag.Diagnostic) bool { return d.Code == diag.MissingReference && strings.Contains(d.Help, "hookline-other") }) {
+	if !slices.ContainsFunc(p.Diags.All(), func(d *diag.Diagnostic) bool {
+		return d.Code == diag.MissingReference && strings.Contains(d.Help, "hookline-other")
+	}) {
 		t.Errorf("findings: %v", p.Diags.All())
 	}
 	other := nativeHost()
