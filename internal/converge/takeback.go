@@ -14,8 +14,13 @@ import (
 	"hookline/dsl/diag"
 )
 
-// takeBackTime bounds taking back when the context that ended the apply is over.
-const takeBackTime = 30 * time.Second
+// takeBackTime bounds taking back when the context that ended the apply is over;
+// takeBackRounds how often it is tried within that time beside a program that writes
+// without a pause.
+const (
+	takeBackTime   = 30 * time.Second
+	takeBackRounds = 10 * rounds
+)
 
 // takeBack brings what is ours back to where it was before our first commit, and
 // reads back that it is. It works on a context of its own: an apply that was
@@ -25,7 +30,10 @@ func (a *apply) takeBack(ctx context.Context, status Status) error {
 	defer cancel()
 	a.wantAgain()
 	var last error
-	for round := range rounds {
+	for round := range takeBackRounds {
+		if round >= rounds && ctx.Err() != nil {
+			break
+		}
 		now, err := a.read(ctx)
 		if err != nil {
 			last = err
