@@ -12,16 +12,16 @@ const head = `<!-- Made by make field-tests from the results of the suite. Do no
 # Field tests
 
 What went wrong on real nodes, and what shows that it does not go wrong here. Each line is a scenario or a test that
-passed, in a private network namespace on a real kernel where it writes, and says on which variants of iptables and for
+passed, in a private network namespace on a real kernel where it writes, and says on which backends and for
 which families. The series are H (Harvester), R (RKE2), N (k3s with NetBird), F (flannel), V (kube-vip) and T (everything
 that is written).
 
-| ID | what must hold | shown by | iptables-nft | iptables-legacy |
-|---|---|---|---|---|
+| ID | what must hold | shown by | iptables-nft | iptables-legacy | nft |
+|---|---|---|---|---|---|
 `
 
 // variants are the columns.
-var variants = []string{"iptables-nft", "iptables-legacy"}
+var variants = []string{"iptables-nft", "iptables-legacy", "nft"}
 
 // write prints the page, or says which IDs nothing shows.
 func write(out io.Writer, rows []*row) error {
@@ -34,7 +34,7 @@ func write(out io.Writer, rows []*row) error {
 		case len(r.shown) == 0 && r.why == "":
 			errs = append(errs, fmt.Errorf("%s has no test and no reason", r.name))
 		case len(r.shown) == 0:
-			fmt.Fprintf(&b, "| %s | %s | nothing: %s | | |\n", r.name, r.what, r.why)
+			fmt.Fprintf(&b, "| %s | %s | nothing: %s | | | |\n", r.name, r.what, r.why)
 		case r.why != "":
 			errs = append(errs, fmt.Errorf("%s has a test and a reason why it has none", r.name))
 		}
@@ -50,7 +50,7 @@ func write(out io.Writer, rows []*row) error {
 			b.WriteString("\n")
 		}
 		if r.rest != "" {
-			fmt.Fprintf(&b, "| | | not shown: %s | | |\n", r.rest)
+			fmt.Fprintf(&b, "| | | not shown: %s | | | |\n", r.rest)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
