@@ -244,14 +244,22 @@ func (pl *planner) ownTable(live, want *ir.OwnTable) []ir.NFTOp {
 }
 
 // ownSets compares the sets of a table, without those that rules of others ask which
-// stay.
+// stay, and without those that nft made for meters of ours: packets fill them.
 func (pl *planner) ownSets(live, want *ir.OwnTable, intruders *intruders) (*ir.OwnTable, *nftables.SetDiff) {
 	if live == nil {
 		return nil, nftables.DiffSets(nil, want)
 	}
+	meters := map[string]bool{}
+	for _, c := range want.Chains {
+		for _, r := range c.Rules {
+			for _, name := range r.Meters() {
+				meters[name] = true
+			}
+		}
+	}
 	kept := *live
 	kept.Sets = slices.DeleteFunc(slices.Clone(live.Sets), func(s *ir.OwnSet) bool {
-		return intruders.sets[s.Name] && want.Set(s.Name) == nil
+		return (intruders.sets[s.Name] || meters[s.Name]) && want.Set(s.Name) == nil
 	})
 	return &kept, nftables.DiffSets(&kept, want)
 }

@@ -137,6 +137,17 @@ func (r OwnRule) Sets() []string {
 	return out
 }
 
+// Meters are the dynamic sets that nft makes for the rule's meters.
+func (r OwnRule) Meters() []string {
+	var out []string
+	for words := r.Words(); len(words) > 1; words = words[1:] {
+		if words[0] == "meter" {
+			out = append(out, words[1])
+		}
+	}
+	return out
+}
+
 // Words are those of the rule's text, without what stands in quotes.
 func (r OwnRule) Words() []string {
 	var out []string

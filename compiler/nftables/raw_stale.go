@@ -42,7 +42,7 @@ func stale(words []string) error {
 				return fmt.Errorf("nft looks the %s %s up only when it loads the rule: write its number", what, keys[k])
 			}
 		case "saddr", "daddr", "nexthop":
-			if i > 0 && words[i-1] == "ether" {
+			if i > 0 && words[i-1] == "ether" || inElement(words[:i]) {
 				continue
 			}
 			keys, several := operand(rest)
@@ -147,4 +147,20 @@ func hasLetter(w string) bool {
 		return false
 	}
 	return strings.ContainsFunc(w, func(c rune) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' })
+}
+
+// inElement tells that what comes next stands in the braces of a meter, or of a
+// statement that writes to a set: there a field is put in, and compared with nothing.
+func inElement(words []string) bool {
+	for i, depth := len(words)-1, 0; i > 0; i-- {
+		switch {
+		case words[i] == "}":
+			depth++
+		case words[i] == "{" && depth > 0:
+			depth--
+		case words[i] == "{":
+			return words[i-1][0] == '@' || i > 1 && words[i-2] == "meter"
+		}
+	}
+	return false
 }

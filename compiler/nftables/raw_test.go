@@ -18,6 +18,8 @@ func TestRaw(t *testing.T) {
 		{`tcp flags & (syn | ack) == syn drop`, `tcp flags & (syn | ack) == syn drop`, ""},
 		{`log prefix "jump; x" accept`, `log prefix "jump; x" accept`, ""},
 		{`ip saddr @admins accept`, `ip saddr @admins-4 accept`, ""},
+		{`tcp dport 22 meter ssh { ip saddr limit rate 5/minute } accept`, `tcp dport 22 meter ssh { ip saddr limit rate 5/minute } accept`, ""},
+		{`ip saddr example.org meter ssh { ip saddr limit rate 5/minute } accept`, "", "host"},
 		{`tcp sport != 1 tcp dport != 2-2 drop`, `tcp sport != 1 tcp dport != 2-2 drop`, ""},
 		{`tcp sport != { 1, 5 } tcp dport != 2 drop`, `tcp sport != { 1, 5 } tcp dport != 2 drop`, ""},
 		{`tcp sport != 1 tcp dport != 2 drop`, "", "for one comparison"},
