@@ -81,10 +81,8 @@ func (pl *planner) own() {
 }
 
 // rulesetOfTable is the program whose table is called so; nil if it is none's.
-func (pl *planner) rulesetOfTable(name string) *Program { return programOfTable(pl.programs, name) }
-
-func programOfTable(programs []*Program, name string) *Program {
-	for _, p := range programs {
+func (pl *planner) rulesetOfTable(name string) *Program {
+	for _, p := range pl.programs {
 		if nftables.TableName(p.Name) == name {
 			return p
 		}
@@ -156,7 +154,7 @@ func (pl *planner) keepStanding(places map[baseKey]basePlace) {
 					both = append(both, b)
 				}
 			}
-			if pl.standsAs(key, place, []*Anchor{a}) || len(both) > 1 && pl.standsAs(key, place, both) {
+			if pl.standsAs(key, []*Anchor{a}) || len(both) > 1 && pl.standsAs(key, both) {
 				stand = append(stand, a)
 			}
 		}
@@ -168,10 +166,10 @@ func (pl *planner) keepStanding(places map[baseKey]basePlace) {
 
 // standsAs tells whether the rules that some held anchors would have are in the base
 // chain that stands.
-func (pl *planner) standsAs(key baseKey, place basePlace, anchors []*Anchor) bool {
+func (pl *planner) standsAs(key baseKey, anchors []*Anchor) bool {
 	p := pl.programs[slices.IndexFunc(pl.programs, func(p *Program) bool { return p.Name == key.ruleset })]
 	only := *p
-	only.Anchors, only.Chains, only.Sets = anchors, p.Chains, p.Sets
+	only.Anchors = anchors
 	tables, list := nftTables([]*Program{&only}, nil)
 	chain := nftables.ChainName(key.table, key.hook)
 	live := pl.snap.State.OwnTable(tables[0].Kind, tables[0].Name).Chain(chain)
